@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The few words every file uses.
+ */
+#ifndef CORE_BASE_H
+#define CORE_BASE_H
+
+#include <assert.h>
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define MUST_CHECK __attribute__((warn_unused_result))
+#define PRINTF(format, args) __attribute__((format(printf, format, args)))
+#define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
+#define CONTAINER_OF(pointer, type, member) \
+	((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+
+/* The unit in which processors share memory; 64 on everything we run on. */
+enum { CACHE_LINE = 64 };
+
+/* Borrowed memory: never freed through this, ends where its source says. */
+struct bytes {
+	const void *data;
+	size_t len;
+};
+
+static inline struct bytes
+bytes_of(const char *text)
+{
+	return (struct bytes){ text, strlen(text) };
+}
+
+static inline bool
+bytes_equal(struct bytes a, struct bytes b)
+{
+	return a.len == b.len && (a.len == 0 || !memcmp(a.data, b.data, a.len));
+}
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker's cache of finished replies: SIEVE eviction within a budget of
+ * bytes (Zhang et al., "SIEVE is Simpler than LRU", NSDI 2024).
+ *
+ * Entries are embedded in objects of the caller. The cache owns an entry from
+ * insert until it calls free(entry). One thread only, nothing here is atomic.
+ * A hit writes one flag of the entry, and that only when it was not set.
+ *
+ * The cache knows nothing of validity: the caller compares versions, and
+ * removes an entry that is out of date.
+ */
+#ifndef CORE_CACHE_H
+#define CORE_CACHE_H
+
+#include "core/base.h"
+#include "core/err.h"
+
+struct cache_entry {
+	/* The caller's, set before cache_insert(). */
+	uint64_t hash;
+	const void *key; /* lives as long as the entry */
+	uint32_t key_len;
+	uint32_t size;	 /* bytes charged to the budget, all included */
+
+	/* The cache's. */
+	bool visited;
+	struct cache_entry *chain;	   /* next in the bucket */
+	struct cache_entry *newer, *older; /* insertion order */
+};
+
+struct cache {
+	struct cache_entry **buckets;
+	size_t mask;
+	struct cache_entry *newest, *oldest, *hand;
+	size_t budget, used, count;
+	void (*free)(struct cache_entry *entry);
+	/* Read by other threads for metrics, written by the owner alone. */
+	uint64_t hits, misses, evictions, inserts;
+};
+
+/* budget 0: caches nothing. */
+MUST_CHECK enum err cache_init(struct cache *cache, size_t budget,
+			       void (*free)(struct cache_entry *entry));
+/* Frees every entry. */
+void cache_fini(struct cache *cache);
+
+/* Borrowed until the next call on this cache. NULL when absent. Does not
+ * count: the caller knows whether the entry was of use. */
+struct cache_entry *cache_find(struct cache *cache, uint64_t hash,
+			       struct bytes key);
+void cache_hit(struct cache *cache, struct cache_entry *entry);
+void cache_miss(struct cache *cache);
+
+/* Takes the entry; evicts until it fits. An entry of the same key is replaced.
+ * One larger than an eighth of the budget is refused: false, still the
+ * caller's. */
+MUST_CHECK bool cache_insert(struct cache *cache, struct cache_entry *entry);
+/* Takes it out and frees it. */
+void cache_remove(struct cache *cache, struct cache_entry *entry);
+
+#endif

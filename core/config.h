@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The configuration: /etc/jackdaw/jackdaw.conf in libconfuse's syntax, and
+ * --set key=value over it.
+ */
+#ifndef CORE_CONFIG_H
+#define CORE_CONFIG_H
+
+#include "core/base.h"
+#include "core/err.h"
+#include "core/log.h"
+
+enum { CONFIG_LISTEN_MAX = 8, CONFIG_STORES_MAX = 16 };
+
+struct config_store {
+	char *name;
+	bool is_volatile;
+	uint64_t max_size;
+	uint64_t ttl_ms; /* 0: none */
+};
+
+struct config {
+	char *listen[CONFIG_LISTEN_MAX]; /* "127.0.0.1:8080", "[::1]:8080",
+					    "unix:/path" */
+	unsigned listen_count;
+	char *data_dir;
+	unsigned workers; /* 0: one a processor */
+	enum log_level log_level;
+	struct config_store stores[CONFIG_STORES_MAX];
+	unsigned store_count;
+
+	/* section limits { ... } */
+	uint64_t max_connections; /* 16384 */
+	uint64_t max_value;	  /* bytes of one value: 1M */
+	uint64_t max_body;	  /* bytes of a JSON body (batch): 4M */
+	uint64_t body_memory;	  /* bodies in memory, all requests: 64M */
+	uint64_t cache_size;	  /* finished replies, all workers: 64M */
+	uint64_t queue_age_ms;	  /* lanes refuse above: 50 */
+	uint64_t header_timeout_ms; /* 10s: from the request line on */
+	uint64_t body_timeout_ms;   /* 30s: without 1 KiB of progress */
+	uint64_t write_timeout_ms;  /* 60s: without progress of a reply */
+	uint64_t idle_timeout_ms;   /* 75s: between requests */
+	uint64_t snapshot_timeout_ms; /* 10m: an export's snapshot */
+	uint64_t drain_timeout_ms;  /* 5s */
+};
+
+/*
+ * path NULL: the built-in defaults (one durable store `main`, one volatile
+ * `cache`, data in ./data). sets are "key=value", "limits.key=value" or
+ * "store.NAME.key=value", applied over the file and checked as strictly. On
+ * an error, message says "file:line: reason" or "--set key: reason".
+ */
+MUST_CHECK enum err config_load(struct config *config, const char *path,
+				const char *const *sets, unsigned set_count,
+				char *message, size_t message_size);
+void config_fini(struct config *config);
+/* As a file that config_load() reads back to the same. */
+void config_print(const struct config *config, int fd);
+
+#endif

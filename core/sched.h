@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The work-stealing scheduler: workers, tasks and sources.
+ *
+ * A worker is a thread, one a processor. It polls its sources (things with a
+ * descriptor: an HTTP shard, a listening socket), runs tasks, steals from
+ * others when it has nothing, and parks when nobody has. It never blocks
+ * anywhere else.
+ *
+ * A task is a short run to completion. It is embedded in an object of its
+ * owner; the scheduler holds a pointer from sched_submit() until it calls
+ * run(), and allocates nothing. A task whose work is longer than a slice does
+ * a part, checks sched_slice_over(), and submits itself again.
+ *
+ * A source is run by one thread at a time, whoever holds it: usually its home
+ * worker, or an idle one while the home worker is busy with something else.
+ * Other threads leave entries in its inbox and wake it.
+ */
+#ifndef CORE_SCHED_H
+#define CORE_SCHED_H
+
+#include <ck_stack.h>
+
+#include "core/affinity.h"
+#include "core/base.h"
+#include "core/err.h"
+
+struct sched;
+struct task;
+
+typedef void (*task_fn)(struct task *task);
+
+struct task {
+	/* The owner's, set before submit. */
+	task_fn run;
+
+	/* The scheduler's, from submit until run. */
+	ck_stack_entry_t link;
+	uint64_t queued_ns;
+};
+
+/* What a source did when it was run, and what it wants next. */
+struct source_run {
+	unsigned work;	  /* units done, such as requests answered */
+	bool again;	  /* more is ready: run me again without waiting */
+	bool pause;	  /* a shared source only: leave its descriptor alone
+			     for 100 ms (descriptors are exhausted) */
+	uint64_t tick_ns; /* run me at this monotonic time even if nothing
+			     happens; UINT64_MAX: never */
+};
+
+struct source;
+typedef void (*source_fn)(struct source *source, struct source_run *result);
+
+struct source {
+	/* Set before sched_add_source(), then never changed. */
+	source_fn run;
+	int fd;		  /* readable means run me */
+	bool shared;	  /* polled by every worker (EPOLLEXCLUSIVE): a
+			     listening socket. Not shared: has a home. */
+	unsigned home;	  /* index of its worker; by sched_add_source() */
+	struct sched *sched;
+
+	/* Atomic: who holds it. See sched.c. */
+	alignas(64) unsigned holder;
+	/* Atomic: pushed by any thread, taken whole by the holder. */
+	ck_stack_t inbox;
+	/* Atomic: something was left in the inbox, or `again` was asked for
+	 * by a holder that was not the home worker. */
+	unsigned notified;
+};
+
+struct sched_options {
+	unsigned workers;     /* 0: one for each processor we may use */
+	unsigned ring_size;   /* power of two; 0: 256. Tests use 2 and 4. */
+	uint64_t slice_ns;    /* 0: 200 us */
+};
+
+MUST_CHECK enum err sched_create(struct sched **out,
+				 const struct sched_options *options);
+unsigned sched_workers(const struct sched *sched);
+
+/* Before sched_start(). A source that is not shared gets a home in turn. */
+MUST_CHECK enum err sched_add_source(struct sched *sched,
+				     struct source *source);
+/* Starts the workers. Each calls begin(arg, index) first and end(arg, index)
+ * last, on its own thread; either may be NULL. */
+MUST_CHECK enum err sched_start(struct sched *sched,
+				void (*begin)(void *arg, unsigned index),
+				void (*end)(void *arg, unsigned index),
+				void *arg);
+/* Workers finish what they run now, leave the rest, and are joined. */
+void sched_stop(struct sched *sched);
+void sched_destroy(struct sched *sched);
+
+/* Any thread. Gives the task to the scheduler; never fails, never allocates.
+ * From a worker it goes to the end of that worker's queue. */
+void sched_submit(struct sched *sched, struct task *task);
+/* From a running task: the one it made ready runs next on this worker, three
+ * times in a row at most; then as sched_submit(). */
+void sched_submit_next(struct sched *sched, struct task *task);
+
+/* Any thread: leaves entry for the source's holder. Waking is separate, so
+ * that many entries need one wake. Publishes what the caller wrote before. */
+void source_post(struct source *source, ck_stack_entry_t *entry);
+void source_wake(struct source *source);
+/* Holder only: everything posted so far, oldest first, linked by next. */
+ck_stack_entry_t *source_take(struct source *source);
+
+/* The calling worker's index; asserts on other threads. */
+unsigned sched_worker_index(void);
+bool sched_on_worker(void);
+/* Worker only. True when the current turn has used its slice: a task should
+ * submit itself again. Also lets an idle worker take over what waits behind
+ * this one. Cheap enough to call for every item of a loop. */
+bool sched_slice_over(void);
+/* Worker only: before work that is long and cannot be sliced. An idle worker
+ * takes over this worker's sources and tasks meanwhile. */
+void sched_expect_long(void);
+
+/* Counters, one set a worker; written by that worker, read by anybody with
+ * sched_stats(). Durations in nanoseconds. */
+struct sched_stats {
+	uint64_t tasks;		  /* run */
+	uint64_t stolen;	  /* tasks taken from another worker's queue */
+	uint64_t sources_helped;  /* runs of another worker's source */
+	uint64_t source_runs;
+	uint64_t parks;
+	uint64_t wakes;		  /* sent to another worker */
+	uint64_t overflows;	  /* submits that went to the injector */
+	uint64_t queue_wait_ns;	  /* sum over tasks, from submit to run */
+	uint64_t queue_wait_max_ns;
+	uint64_t busy_ns;	  /* not parked */
+};
+void sched_stats(const struct sched *sched, unsigned worker,
+		 struct sched_stats *stats);
+
+#endif
