@@ -49,6 +49,15 @@ struct source_run {
 			     happens; UINT64_MAX: never */
 };
 
+/*
+ * What is left in a source's inbox. Embedded in objects of different kinds,
+ * so it carries what to do with it: the holder calls open().
+ */
+struct parcel {
+	ck_stack_entry_t link;
+	void (*open)(struct parcel *parcel); /* set by who posts it */
+};
+
 struct source;
 typedef void (*source_fn)(struct source *source, struct source_run *result);
 
@@ -100,12 +109,13 @@ void sched_submit(struct sched *sched, struct task *task);
  * times in a row at most; then as sched_submit(). */
 void sched_submit_next(struct sched *sched, struct task *task);
 
-/* Any thread: leaves entry for the source's holder. Waking is separate, so
- * that many entries need one wake. Publishes what the caller wrote before. */
-void source_post(struct source *source, ck_stack_entry_t *entry);
+/* Any thread: leaves parcel for the source's holder. Waking is separate, so
+ * that many parcels need one wake. Publishes what the caller wrote before. */
+void source_post(struct source *source, struct parcel *parcel);
 void source_wake(struct source *source);
-/* Holder only: everything posted so far, oldest first, linked by next. */
-ck_stack_entry_t *source_take(struct source *source);
+/* Holder only: opens everything posted so far, oldest first. Returns how
+ * many. A parcel may be posted again, or freed, by its open(). */
+unsigned source_open_parcels(struct source *source);
 
 /* The calling worker's index; asserts on other threads. */
 unsigned sched_worker_index(void);

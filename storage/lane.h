@@ -39,8 +39,9 @@ struct lane_item {
 	/* Set by the store while it commits: the outcome. */
 	enum err err;
 
-	/* The lane's. In the source's inbox the entry is `link`. */
-	ck_stack_entry_t link;
+	/* parcel.open is the submitter's, for who holds the source. The link in
+	 * it is the lane's until then. */
+	struct parcel parcel;
 	uint64_t queued_ns;
 };
 
