@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define MUST_CHECK __attribute__((warn_unused_result))
-#define PRINTF(format, args) __attribute__((format(printf, format, args)))
+#define PRINTF(text, args) __attribute__((format(printf, text, args)))
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 #define CONTAINER_OF(pointer, type, member) \
 	((type *)(void *)((char *)(pointer) - offsetof(type, member)))
