@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/answer.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "tools/out.h"
+
+static enum outcome
+outcome_of(long status)
+{
+	switch (status) {
+	case 404:
+		return OUTCOME_NOTFOUND;
+	case 409:
+	case 412:
+		return OUTCOME_CONFLICT;
+	case 401:
+	case 403:
+		return OUTCOME_FORBIDDEN;
+	case 408:
+	case 504:
+		return OUTCOME_DEADLINE;
+	case 429:
+	case 503:
+		return OUTCOME_OVERLOADED;
+	default:
+		return OUTCOME_ERROR;
+	}
+}
+
+/* NULL when it is no JSON. */
+static json_t *
+parse(struct bytes body)
+{
+	return json_loadb(body.data ? body.data : "", body.len, 0, NULL);
+}
+
+static const char *
+member(const json_t *problem, const char *name)
+{
+	return json_string_value(json_object_get(problem, name));
+}
+
+enum outcome
+answer_problem(long status, struct bytes body, const char *request_id)
+{
+	json_t *problem = parse(body);
+	const char *detail = member(problem, "detail");
+	const char *code = member(problem, "code");
+	char answer[64];
+
+	snprintf(answer, sizeof(answer), "the server answered %ld", status);
+	if (!detail)
+		detail = member(problem, "title");
+	if (code)
+		say("%s (%s%s%s)", detail ? detail : answer, code,
+		    request_id ? ", request id " : "",
+		    request_id ? request_id : "");
+	else
+		say("%s", detail ? detail : answer);
+	json_decref(problem);
+	return outcome_of(status);
+}
+
+bool
+answer_number(struct bytes body, const char *name, int64_t *number)
+{
+	json_t *object = parse(body);
+	json_t *value = json_object_get(object, name);
+	bool found = json_is_integer(value);
+
+	if (found)
+		*number = json_integer_value(value);
+	json_decref(object);
+	return found;
+}

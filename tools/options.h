@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line. Options may stand anywhere, before the command or after;
+ * each is kept as the text that it came with.
+ */
+#ifndef TOOLS_OPTIONS_H
+#define TOOLS_OPTIONS_H
+
+#include "core/base.h"
+
+/* name, long form, short form or 0, what its argument is (NULL: none) */
+#define OPTION_LIST(X) \
+	X(URL, "url", 0, "URL") \
+	X(SOCKET, "socket", 0, "PATH") \
+	X(STORE, "store", 's', "STORE") \
+	X(OUTPUT, "output", 'o', "text|json") \
+	X(TIMEOUT, "timeout", 0, "DURATION") \
+	X(HELP, "help", 'h', NULL) \
+	X(VERSION, "version", 'V', NULL) \
+	X(TTL, "ttl", 0, "DURATION") \
+	X(TYPE, "type", 0, "TYPE") \
+	X(IF_MATCH, "if-match", 0, "ETAG") \
+	X(IF_NONE_MATCH, "if-none-match", 0, "ETAG") \
+	X(VALUE, "value", 0, "TEXT") \
+	X(FILE, "file", 0, "FILE") \
+	X(BY, "by", 0, "N") \
+	X(INITIAL, "initial", 0, "N") \
+	X(PREFIX, "prefix", 0, "P") \
+	X(START, "start", 0, "KEY") \
+	X(END, "end", 0, "KEY") \
+	X(REVERSE, "reverse", 0, NULL) \
+	X(LIMIT, "limit", 0, "N") \
+	X(CURSOR, "cursor", 0, "CURSOR") \
+	X(VALUES, "values", 0, NULL) \
+	X(ALL, "all", 0, NULL)
+
+enum option_name {
+#define OPTION_ENUM(name, text, letter, argument) OPTION_##name,
+	OPTION_LIST(OPTION_ENUM)
+#undef OPTION_ENUM
+		OPTION_COUNT
+};
+
+#define OPTION_BIT(name) (UINT32_C(1) << OPTION_##name)
+enum { OPTION_GLOBAL_LAST = OPTION_VERSION }; /* so far, for any command */
+
+struct options {
+	/* The argument, "" for one that takes none, NULL where not given. */
+	const char *text[OPTION_COUNT];
+	bool json;
+	uint64_t timeout_ms; /* 0: not given */
+	/* What is no option, in order. */
+	char **words;
+	unsigned word_count;
+};
+
+/* Fills options from the command line; says what is wrong with it. */
+MUST_CHECK bool options_parse(struct options *options, int argc, char **argv);
+
+/* "--ttl", and the text that stands for its argument or NULL. */
+const char *option_long(enum option_name name);
+const char *option_argument(enum option_name name);
+
+#endif

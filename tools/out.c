@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/out.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/json.h"
+
+static bool
+is_control(unsigned char byte)
+{
+	return byte < 0x20 || byte == 0x7f;
+}
+
+void
+say(const char *format, ...)
+{
+	char text[2048];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	for (char *c = text; *c; c++)
+		if (is_control((unsigned char)*c))
+			*c = '?';
+	fflush(stdout);
+	fprintf(stderr, "jackdaw: %s\n", text);
+}
+
+void
+out_bytes(struct bytes bytes)
+{
+	fwrite(bytes.data, 1, bytes.len, stdout);
+}
+
+static void
+put_escaped(unsigned char byte)
+{
+	switch (byte) {
+	case '\\':
+		fputs("\\\\", stdout);
+		return;
+	case '\t':
+		fputs("\\t", stdout);
+		return;
+	case '\n':
+		fputs("\\n", stdout);
+		return;
+	case '\r':
+		fputs("\\r", stdout);
+		return;
+	}
+	printf("\\x%02x", byte);
+}
+
+void
+out_field(struct bytes bytes)
+{
+	const unsigned char *data = bytes.data;
+	bool text = json_is_utf8(bytes);
+
+	for (size_t i = 0; i < bytes.len; i++) {
+		/* U+0080 to U+009F steer a terminal like escape sequences. */
+		bool c1 = data[i] == 0xc2 && i + 1 < bytes.len &&
+			  data[i + 1] < 0xa0;
+
+		if (is_control(data[i]) || data[i] == '\\' || c1 ||
+		    (data[i] >= 0x80 && !text))
+			put_escaped(data[i]);
+		else
+			putchar(data[i]);
+		if (c1)
+			put_escaped(data[++i]);
+	}
+}
+
+bool
+out_field_base64(struct bytes text)
+{
+	size_t len;
+	char *data = malloc(base64_decoded_max(text.len));
+	bool good = data && base64_decode(text, data, &len);
+
+	if (good)
+		out_field((struct bytes){ data, len });
+	free(data);
+	return good;
+}
+
+bool
+out_works(void)
+{
+	return !ferror(stdout);
+}
+
+enum outcome
+out_failed(int error)
+{
+	if (error == EPIPE) {
+		/* Dies of it if the parent has not forbidden that. */
+		signal(SIGPIPE, SIG_DFL);
+		raise(SIGPIPE);
+		_exit(OUTCOME_ERROR);
+	}
+	say("cannot write to standard output: %s", strerror(error));
+	return OUTCOME_ERROR;
+}
+
+enum outcome
+out_finish(enum outcome outcome)
+{
+	bool failed = ferror(stdout);
+
+	/* An earlier error left no errno; writing again shows it. */
+	errno = 0;
+	if (failed)
+		putchar('\n');
+	if (fflush(stdout) != 0 || failed)
+		return out_failed(errno ? errno : EIO);
+	return outcome;
+}

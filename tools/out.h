@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the client prints: results on standard output, complaints on standard
+ * error.
+ */
+#ifndef TOOLS_OUT_H
+#define TOOLS_OUT_H
+
+#include "core/base.h"
+#include "tools/outcome.h"
+
+/* "jackdaw: ..." and a line end on standard error. Control characters, which
+ * may come from a server, are shown as '?'. */
+void say(const char *format, ...) PRINTF(1, 2);
+
+void out_bytes(struct bytes bytes);
+
+/* One field of a line: as it is where it is printable UTF-8; otherwise with
+ * \\, \t, \n, \r and \xNN, so that a line and a tab always mean what they
+ * seem. */
+void out_field(struct bytes bytes);
+/* The same for bytes that come as base64; false when that is malformed. */
+MUST_CHECK bool out_field_base64(struct bytes text);
+
+/* False once standard output has failed: stop early. */
+bool out_works(void);
+/* Last of all. Writes what is buffered; where that fails, says so and returns
+ * OUTCOME_ERROR instead. */
+enum outcome out_finish(enum outcome outcome);
+
+/* A write to standard output failed with this errno. A reader that has gone
+ * away ends the program quietly, as any filter. */
+enum outcome out_failed(int error);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/progress.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+
+enum { REDRAW_MS = 200 };
+
+void
+progress_begin(struct progress *progress, const char *what, uint64_t total)
+{
+	*progress = (struct progress){
+		.what = what,
+		.total = total,
+		.shown = isatty(STDERR_FILENO),
+		.begun_ns = clock_mono_ns(),
+	};
+}
+
+void
+progress_add(struct progress *progress, const void *data, size_t len)
+{
+	const char *at = data, *end = at + len;
+
+	if (len == 0)
+		return;
+	/* A line counts when it begins. */
+	progress->items += !progress->line_is_open;
+	progress->bytes += len;
+	progress->line_is_open = end[-1] != '\n';
+	while ((at = memchr(at, '\n', (size_t)(end - at))) && ++at < end)
+		progress->items++;
+}
+
+/* "4.2 MiB" into text; returns it. */
+static const char *
+human(char *text, size_t size, double bytes)
+{
+	static const char *const units[] = { "B",   "KiB", "MiB",
+					     "GiB", "TiB", "PiB" };
+	unsigned unit = 0;
+
+	while (bytes >= 1024 && unit + 1 < ARRAY_LEN(units)) {
+		bytes /= 1024;
+		unit++;
+	}
+	snprintf(text, size, unit ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+	return text;
+}
+
+static void
+draw(const struct progress *progress, uint64_t now_ns, const char *end)
+{
+	double seconds = (double)(now_ns - progress->begun_ns) / NS_PER_S;
+	char size[32], rate[32];
+
+	fprintf(stderr, "\r\033[K%s: %" PRIu64 " items, %s, %s/s",
+		progress->what, progress->items,
+		human(size, sizeof(size), (double)progress->bytes),
+		human(rate, sizeof(rate),
+		      (double)progress->bytes / (seconds > 0 ? seconds : 1)));
+	if (progress->total)
+		fprintf(stderr, ", %.0f%%",
+			100.0 * (double)progress->bytes /
+				(double)progress->total);
+	fputs(end, stderr);
+	fflush(stderr);
+}
+
+void
+progress_draw(struct progress *progress)
+{
+	uint64_t now_ns = clock_mono_ns();
+
+	if (!progress->shown ||
+	    now_ns - progress->drawn_ns < REDRAW_MS * NS_PER_MS)
+		return;
+	progress->drawn_ns = now_ns;
+	draw(progress, now_ns, "");
+}
+
+void
+progress_end(struct progress *progress)
+{
+	if (progress->shown && progress->bytes)
+		draw(progress, clock_mono_ns(), "\n");
+}
