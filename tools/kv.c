@@ -64,7 +64,7 @@ line_begin(struct line *line)
 {
 	buffer_init(&line->buffer, LINE_MAX_LEN);
 	json_begin(&line->json, &line->buffer);
-	json_object(&line->json);
+	json_object_begin(&line->json);
 }
 
 static void
@@ -73,7 +73,7 @@ line_text(struct line *line, const char *name, const char *text)
 	if (!text || !json_is_utf8(bytes_of(text)))
 		return;
 	json_name(&line->json, name);
-	json_string(&line->json, bytes_of(text));
+	json_text(&line->json, bytes_of(text));
 }
 
 static enum outcome
@@ -104,7 +104,7 @@ line_value(struct line *line, struct bytes value)
 
 	json_name(&line->json, text ? "value" : "base64");
 	if (text)
-		json_string(&line->json, value);
+		json_text(&line->json, value);
 	else
 		json_base64(&line->json, value);
 	json_name(&line->json, "size");

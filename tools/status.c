@@ -150,11 +150,11 @@ add_stores(struct json *json, const struct report *report)
 	struct bytes text = report->metrics, store;
 
 	json_name(json, "stores");
-	json_array(json);
+	json_array_begin(json);
 	while (next_store(&text, &store)) {
-		json_object(json);
+		json_object_begin(json);
 		json_name(json, "name");
-		json_string(json, store);
+		json_text(json, store);
 		for (size_t i = 0; i < ARRAY_LEN(store_figures); i++) {
 			json_name(json, store_figures[i].name);
 			json_u64(json, store_figure(report, store, i));
@@ -167,14 +167,14 @@ add_stores(struct json *json, const struct report *report)
 static void
 add_report(struct json *json, const struct report *report)
 {
-	json_object(json);
+	json_object_begin(json);
 	json_name(json, "server");
-	json_string(json, bytes_of(report->url));
+	json_text(json, bytes_of(report->url));
 	json_name(json, "ready");
 	json_bool(json, report->ready);
 	if (report->metrics.len > 0) {
 		json_name(json, "version");
-		json_string(json, version(report));
+		json_text(json, version(report));
 		for (size_t i = 0; i < ARRAY_LEN(figures); i++) {
 			json_name(json, figures[i].name);
 			json_u64(json, figure(report, i));
