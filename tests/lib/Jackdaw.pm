@@ -282,6 +282,42 @@ sub descriptors {
     return scalar grep { !/^\./ } readdir $folder;
 }
 
+# One test: reply is a problem of this status and code, complete and
+# consistent. code undef: any.
+sub is_problem {
+    my ($reply, $status, $code, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my @wrong;
+    my $is = sub {
+        my ($what, $got, $expected) = @_;
+        my $same = ref $expected ? ($got // '') =~ $expected : ($got // '') eq $expected;
+        push @wrong, "$what: " . ($got // 'undef') . ", expected $expected" if !$same;
+    };
+    my $headers = $reply->{headers};
+    $is->('status', $reply->{status}, $status);
+    $is->('Content-Type', $headers->{'content-type'}, 'application/problem+json');
+    my $problem = eval { JSON::PP->new->utf8->decode($reply->{content}) };
+    push @wrong, 'not JSON' if ref $problem ne 'HASH';
+    $problem = {} if ref $problem ne 'HASH';
+    $is->('status in it', $problem->{status}, $status);
+    $is->('code', $problem->{code}, $code) if defined $code;
+    $is->('type', $problem->{type}, qr/^urn:[a-z0-9][a-z0-9-]+:\S+$/);
+    $is->('title', $problem->{title}, qr/^\S/);
+    $is->('detail', $problem->{detail}, qr/^\S/);
+    $is->('request_id', $problem->{request_id}, qr/^[A-Za-z0-9._-]{1,64}$/);
+    $is->('X-Request-Id', $headers->{'x-request-id'}, $problem->{request_id});
+    ok(!@wrong, $name // "$status $code")
+        or diag join "\n", @wrong, $reply->{head} // '', $reply->{content};
+    return $problem;
+}
+
+# Percent-encodes all but the unreserved characters.
+sub encode {
+    my ($bytes) = @_;
+    $bytes =~ s/([^A-Za-z0-9._~-])/sprintf '%%%02X', ord $1/ge;
+    return $bytes;
+}
+
 # ---- the process -----------------------------------------------------------
 
 sub alive {
