@@ -13,7 +13,7 @@
 struct buffer {
 	char *data; /* malloc'd; NULL while empty */
 	size_t len, capacity;
-	size_t max; /* bound of len */
+	size_t max;   /* bound of len */
 	enum err err; /* OK, NOMEM or TOO_LARGE */
 };
 
@@ -21,10 +21,12 @@ void buffer_init(struct buffer *buffer, size_t max);
 void buffer_fini(struct buffer *buffer);
 /* Keeps the memory. */
 void buffer_clear(struct buffer *buffer);
-/* The caller frees; the buffer is empty afterwards. */
+/* The caller frees; the buffer is empty afterwards. NULL where nothing was
+ * ever added. Says nothing of err: look before. */
 char *buffer_take(struct buffer *buffer, size_t *len);
 
-/* Room for n more bytes; NULL when failed. Follow with buffer_added(). */
+/* Room for n more bytes, never NULL unless failed. Follow with
+ * buffer_added(). */
 char *buffer_reserve(struct buffer *buffer, size_t n);
 void buffer_added(struct buffer *buffer, size_t n);
 void buffer_add(struct buffer *buffer, const void *data, size_t n);

@@ -21,11 +21,11 @@ struct cache_entry {
 	uint64_t hash;
 	const void *key; /* lives as long as the entry */
 	uint32_t key_len;
-	uint32_t size;	 /* bytes charged to the budget, all included */
+	uint32_t size; /* bytes charged to the budget, all included */
 
 	/* The cache's. */
 	bool visited;
-	struct cache_entry *chain;	   /* next in the bucket */
+	struct cache_entry *chain;         /* next in the bucket */
 	struct cache_entry *newer, *older; /* insertion order */
 };
 
@@ -33,16 +33,19 @@ struct cache {
 	struct cache_entry **buckets;
 	size_t mask;
 	struct cache_entry *newest, *oldest, *hand;
-	size_t budget, used, count;
+	size_t budget;
 	void (*free)(struct cache_entry *entry);
-	/* Read by other threads for metrics, written by the owner alone. */
+	/* Read by other threads for metrics, written by the owner alone, both
+	 * through ck_pr. used is in bytes, count in entries. */
+	uint64_t used, count;
 	uint64_t hits, misses, evictions, inserts;
 };
 
-/* budget 0: caches nothing. */
+/* budget 0: caches nothing. The buckets cost address space; memory only once
+ * entries come. Nothing else is ever allocated here. */
 MUST_CHECK enum err cache_init(struct cache *cache, size_t budget,
 			       void (*free)(struct cache_entry *entry));
-/* Frees every entry. */
+/* Frees every entry. Those are no evictions. */
 void cache_fini(struct cache *cache);
 
 /* Borrowed until the next call on this cache. NULL when absent. Does not
@@ -52,9 +55,9 @@ struct cache_entry *cache_find(struct cache *cache, uint64_t hash,
 void cache_hit(struct cache *cache, struct cache_entry *entry);
 void cache_miss(struct cache *cache);
 
-/* Takes the entry; evicts until it fits. An entry of the same key is replaced.
- * One larger than an eighth of the budget is refused: false, still the
- * caller's. */
+/* Takes the entry; evicts until it fits. An entry of the same key is replaced,
+ * which is no eviction. One larger than an eighth of the budget is refused:
+ * false, still the caller's. */
 MUST_CHECK bool cache_insert(struct cache *cache, struct cache_entry *entry);
 /* Takes it out and frees it. */
 void cache_remove(struct cache *cache, struct cache_entry *entry);

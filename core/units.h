@@ -16,4 +16,10 @@ MUST_CHECK bool units_u64(struct bytes text, uint64_t *number);
 /* Canonical: optional '-', no leading zeros, no "-0". */
 MUST_CHECK bool units_i64(struct bytes text, int64_t *number);
 
+/* The other way, exact, in the largest unit that divides the number: "64M",
+ * "90s". Return out. */
+enum { UNITS_TEXT_MAX = 24 };
+char *units_size_text(char out[UNITS_TEXT_MAX], uint64_t bytes);
+char *units_duration_text(char out[UNITS_TEXT_MAX], uint64_t ms);
+
 #endif

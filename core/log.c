@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/log.h"
+
+#include <ck_pr.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/json.h"
+
+enum { LINE_BYTES = PIPE_BUF };
+
+static const char *const names[] = {
+	[LOG_LEVEL_ERROR] = "error",
+	[LOG_LEVEL_WARN] = "warn",
+	[LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_DEBUG] = "debug",
+};
+
+/* Any thread, through ck_pr. Nothing else depends on when it is seen. */
+static int threshold = LOG_LEVEL_INFO;
+
+void
+log_set_level(enum log_level level)
+{
+	ck_pr_store_int(&threshold, (int)level);
+}
+
+bool
+log_enabled(enum log_level level)
+{
+	return (int)level <= ck_pr_load_int(&threshold);
+}
+
+bool
+log_level_parse(const char *name, enum log_level *level)
+{
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (!strcmp(name, names[i])) {
+			*level = (enum log_level)i;
+			return true;
+		}
+	return false;
+}
+
+const char *
+log_level_name(enum log_level level)
+{
+	return names[level];
+}
+
+/* ---- time --------------------------------------------------------------- */
+
+/*
+ * Year, month and day from the days since 1970. gmtime_r() would take the
+ * lock of the time zone and may read its file. The year is counted from March,
+ * so that the leap day is its last: then the day of a month's start is a
+ * straight line (153 days in each five months).
+ */
+static void
+civil_date(uint64_t days, unsigned *year, unsigned *month, unsigned *day)
+{
+	uint64_t since = days + 719468;            /* 0000-03-01 */
+	unsigned era = (unsigned)(since / 146097); /* 400 years */
+	unsigned of_era = (unsigned)(since % 146097);
+	unsigned year_of_era =
+		(of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) /
+		365;
+	unsigned of_year = of_era - (365 * year_of_era + year_of_era / 4 -
+				     year_of_era / 100);
+	unsigned march = (5 * of_year + 2) / 153; /* months since March */
+
+	*day = of_year - (153 * march + 2) / 5 + 1;
+	*month = march < 10 ? march + 3 : march - 9;
+	*year = era * 400 + year_of_era + (*month <= 2);
+}
+
+const char *
+log_time(char out[LOG_TIME_MAX], uint64_t wall_ms)
+{
+	uint64_t seconds = wall_ms / 1000;
+	unsigned of_day = (unsigned)(seconds % 86400);
+	unsigned year, month, day;
+
+	civil_date(seconds / 86400, &year, &month, &day);
+	snprintf(out, LOG_TIME_MAX, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
+		 year % 10000, month % 100, day % 100, of_day / 3600 % 100,
+		 of_day / 60 % 60, of_day % 60, (unsigned)(wall_ms % 1000));
+	return out;
+}
+
+/* Whether standard error goes to the journal: systemd gives its device and
+ * inode, which a redirection would change (systemd.exec(5)). */
+static bool
+stderr_is_journal(void)
+{
+	const char *text = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat stat;
+	char *end;
+
+	if (!text)
+		return false;
+	device = strtoull(text, &end, 10);
+	if (*end != ':')
+		return false;
+	inode = strtoull(end + 1, &end, 10);
+	return *end == '\0' && fstat(STDERR_FILENO, &stat) == 0 &&
+	       stat.st_dev == device && stat.st_ino == inode;
+}
+
+static bool
+journal_stamps(void)
+{
+	/* Threads that ask first at the same time find the same answer. */
+	static int known; /* 0: not yet, 1: no, 2: yes */
+
+	if (ck_pr_load_int(&known) == 0)
+		ck_pr_store_int(&known, stderr_is_journal() ? 2 : 1);
+	return ck_pr_load_int(&known) == 2;
+}
+
+/* ---- lines -------------------------------------------------------------- */
+
+static size_t add_message(char *line, size_t len, const char *format,
+			  va_list args) PRINTF(3, 0);
+static void log_line(enum log_level level, const char *format, va_list args)
+	PRINTF(2, 0);
+
+static size_t
+add_prefix(char *line, enum log_level level)
+{
+	char time[LOG_TIME_MAX] = "";
+	bool stamp = !journal_stamps();
+
+	if (stamp)
+		log_time(time, clock_wall_ms());
+	return (size_t)snprintf(line, LINE_BYTES, "%s%s%s ", time,
+				stamp ? " " : "", names[level]);
+}
+
+/* Adds the message and the end of the line; returns the length of it all. */
+static size_t
+add_message(char *line, size_t len, const char *format, va_list args)
+{
+	size_t room = LINE_BYTES - len;
+	int n = vsnprintf(line + len, room, format, args);
+	size_t end;
+
+	if (n < 0) /* a format that we got wrong: the level alone, then */
+		n = 0;
+	if ((size_t)n < room) {
+		end = len + (size_t)n;
+	} else {
+		end = LINE_BYTES - 1;
+		memcpy(line + end - 3, "...", 3);
+	}
+	for (size_t i = len; i < end; i++)
+		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7F)
+			line[i] = '?';
+	line[end] = '\n';
+	return end + 1;
+}
+
+static void
+log_line(enum log_level level, const char *format, va_list args)
+{
+	int saved = errno;
+	char line[LINE_BYTES];
+	size_t len;
+	ssize_t n;
+
+	if (!log_enabled(level))
+		return;
+	len = add_prefix(line, level);
+	len = add_message(line, len, format, args);
+	/* A log that is full or gone must not stop the server. */
+	do
+		n = write(STDERR_FILENO, line, len);
+	while (n < 0 && errno == EINTR);
+	errno = saved;
+}
+
+void
+log_error(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_line(LOG_LEVEL_ERROR, format, args);
+	va_end(args);
+}
+
+void
+log_warn(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_line(LOG_LEVEL_WARN, format, args);
+	va_end(args);
+}
+
+void
+log_info(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_line(LOG_LEVEL_INFO, format, args);
+	va_end(args);
+}
+
+void
+log_debug(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_line(LOG_LEVEL_DEBUG, format, args);
+	va_end(args);
+}
+
+/* ---- quoting ------------------------------------------------------------ */
+
+/* One byte of a quoted value; the length of what was written to piece. */
+static size_t
+quote_byte(unsigned char byte, bool utf8, char piece[4])
+{
+	static const char hex[] = "0123456789abcdef";
+
+	if (byte == '"' || byte == '\\') {
+		memcpy(piece, (char[]){ '\\', (char)byte }, 2);
+		return 2;
+	}
+	if (byte < 0x20 || byte == 0x7F || (byte >= 0x80 && !utf8)) {
+		memcpy(piece,
+		       (char[]){ '\\', 'x', hex[byte >> 4], hex[byte & 15] },
+		       4);
+		return 4;
+	}
+	piece[0] = (char)byte;
+	return 1;
+}
+
+const char *
+log_quote(char *out, size_t size, struct bytes text)
+{
+	const unsigned char *in = text.data;
+	bool utf8 = json_is_utf8(text);
+	size_t at = 1;  /* where the next piece goes */
+	size_t cut = 1; /* the last end of a piece where `..."` and NUL fit */
+
+	assert(size >= sizeof("\"...\""));
+	out[0] = '"';
+	for (size_t i = 0; i < text.len; i++) {
+		char piece[4];
+		size_t n = quote_byte(in[i], utf8, piece);
+		bool in_sequence = utf8 && (in[i] & 0xC0) == 0x80;
+
+		/* Never cut inside a character: before one is early enough. */
+		if (!in_sequence && at + sizeof("...\"") <= size)
+			cut = at;
+		if (at + n + sizeof("\"") > size) {
+			memcpy(out + cut, "...\"", sizeof("...\""));
+			return out;
+		}
+		memcpy(out + at, piece, n);
+		at += n;
+	}
+	memcpy(out + at, "\"", sizeof("\""));
+	return out;
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "tests/tap.h"
+
+/* What the lines went to, instead of standard error. */
+static int captured = -1, kept_stderr = -1;
+static char text[1 << 20];
+
+static void
+capture(void)
+{
+	captured = memfd_create("log", 0);
+	/* As a log file is opened: each write goes to the end, whole. */
+	fcntl(captured, F_SETFL, O_APPEND);
+	kept_stderr = dup(STDERR_FILENO);
+	dup2(captured, STDERR_FILENO);
+}
+
+static const char *
+captured_text(void)
+{
+	ssize_t n;
+
+	dup2(kept_stderr, STDERR_FILENO);
+	close(kept_stderr);
+	n = pread(captured, text, sizeof(text) - 1, 0);
+	close(captured);
+	text[n < 0 ? 0 : n] = '\0';
+	return text;
+}
+
+/* The message without its timestamp. */
+static const char *
+after_time(const char *line)
+{
+	return strlen(line) > LOG_TIME_MAX ? line + LOG_TIME_MAX : "";
+}
+
+static void
+levels_filter(void)
+{
+	enum log_level level;
+
+	capture();
+	log_debug("hidden");
+	log_info("started workers=%d", 2);
+	log_set_level(LOG_LEVEL_WARN);
+	log_info("hidden");
+	log_set_level(LOG_LEVEL_INFO);
+	captured_text();
+	is_str(after_time(text), "info started workers=2\n",
+	       "one line, of the level and above");
+	ok(log_enabled(LOG_LEVEL_ERROR) && !log_enabled(LOG_LEVEL_DEBUG),
+	   "enabled says so");
+	ok(log_level_parse("debug", &level) && level == LOG_LEVEL_DEBUG,
+	   "debug is a level");
+	ok(log_level_parse("error", &level) && level == LOG_LEVEL_ERROR,
+	   "error is a level");
+	ok(!log_level_parse("INFO", &level) && !log_level_parse("", &level),
+	   "INFO and nothing are none");
+	is_str(log_level_name(LOG_LEVEL_WARN), "warn", "warn has its name");
+}
+
+static void
+one_event_is_one_line(void)
+{
+	static char longest[6000];
+
+	memset(longest, 'x', sizeof(longest) - 1);
+	errno = ENOENT;
+	capture();
+	log_error("a\nb\tc\x7f");
+	ok(errno == ENOENT, "errno is kept");
+	captured_text();
+	is_str(after_time(text), "error a?b?c?\n", "no line ends inside");
+	capture();
+	log_warn("%s", longest);
+	captured_text();
+	ok(strlen(text) == PIPE_BUF && !strcmp(text + PIPE_BUF - 5, "x...\n"),
+	   "a long line is cut at PIPE_BUF");
+}
+
+static void
+times_are_those_of_gmtime(void)
+{
+	char got[LOG_TIME_MAX], expected[LOG_TIME_MAX + 8];
+	bool same = true;
+
+	/* A prime step meets every day of the year and time of the day, from
+	 * 1970 to beyond 2400, with the century rules in between. */
+	for (uint64_t ms = 0; same && ms < UINT64_C(14000000000000);
+	     ms += UINT64_C(86028157)) {
+		time_t seconds = (time_t)(ms / 1000);
+		struct tm tm;
+		size_t n;
+
+		gmtime_r(&seconds, &tm);
+		n = strftime(expected, sizeof(expected), "%Y-%m-%dT%H:%M:%S",
+			     &tm);
+		snprintf(expected + n, sizeof(expected) - n, ".%03uZ",
+			 (unsigned)(ms % 1000));
+		same = !strcmp(log_time(got, ms), expected);
+		if (!same)
+			printf("# %s, expected %s\n", got, expected);
+	}
+	ok(same, "dates and times are right");
+	is_str(log_time(got, UINT64_C(1709164799999)),
+	       "2024-02-28T23:59:59.999Z", "before a leap day");
+	is_str(log_time(got, UINT64_C(1709164800000)),
+	       "2024-02-29T00:00:00.000Z", "a leap day");
+}
+
+static void
+lines_begin_with_the_time(void)
+{
+	char before[LOG_TIME_MAX], after[LOG_TIME_MAX];
+
+	log_time(before, clock_wall_ms());
+	capture();
+	log_info("now");
+	captured_text();
+	log_time(after, clock_wall_ms());
+	ok(strncmp(before, text, LOG_TIME_MAX - 1) <= 0 &&
+		   strncmp(text, after, LOG_TIME_MAX - 1) <= 0 &&
+		   text[LOG_TIME_MAX - 1] == ' ',
+	   "a line has the time of its writing");
+}
+
+static void
+values_are_quoted(void)
+{
+	static const struct {
+		const char *in;
+		size_t len, size;
+		const char *out;
+	} cases[] = {
+		{ "", 0, 64, "\"\"" },
+		{ "plain key", 9, 64, "\"plain key\"" },
+		{ "a\"b\\c", 5, 64, "\"a\\\"b\\\\c\"" },
+		{ "\n\0\x7f", 3, 64, "\"\\x0a\\x00\\x7f\"" },
+		{ "gr\xc3\xbc\xc3\x9f", 6, 64, "\"gr\xc3\xbc\xc3\x9f\"" },
+		{ "\xff", 1, 64, "\"\\xff\"" },
+		{ "abcdefgh", 8, 11, "\"abcdefgh\"" },
+		{ "abcdefgh", 8, 10, "\"abcd...\"" },
+		{ "abc", 3, 6, "\"abc\"" },
+		{ "abcd", 4, 6, "\"...\"" },
+		{ "ab\n\n", 4, 12, "\"ab\\x0a...\"" },
+		{ "ab\n\n", 4, 11, "\"ab...\"" },
+		{ "a\xc3\xbc\xc3\xbc\xc3\xbc", 7, 9, "\"a\xc3\xbc...\"" },
+		{ "a\xc3\xbc\xc3\xbc\xc3\xbc", 7, 8, "\"a...\"" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char *out = malloc(cases[i].size);
+		char name[80];
+
+		snprintf(name, sizeof(name), "case %zu into %zu bytes", i,
+			 cases[i].size);
+		is_str(log_quote(out, cases[i].size,
+				 (struct bytes){ cases[i].in, cases[i].len }),
+		       cases[i].out, name);
+		free(out);
+	}
+}
+
+enum { THREADS = 4, LINES = 500 };
+
+static void *
+chatter(void *arg)
+{
+	for (unsigned i = 0; i < LINES; i++)
+		log_info("thread=%c %s", *(char *)arg,
+			 "0123456789012345678901234567890123456789");
+	return NULL;
+}
+
+static void
+threads_do_not_mix_lines(void)
+{
+	pthread_t threads[THREADS];
+	char names[THREADS] = "abcd";
+	unsigned whole = 0, all = 0;
+
+	capture();
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_create(&threads[i], NULL, chatter, &names[i]);
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	captured_text();
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+		const char *message = after_time(line);
+		char name;
+		int end = 0;
+
+		all++;
+		sscanf(message,
+		       "info thread=%c "
+		       "0123456789012345678901234567890123456789%n",
+		       &name, &end);
+		whole += end > 0 && message[end] == '\0';
+	}
+	ok(all == THREADS * LINES && whole == all, "%u whole lines of %u",
+	   whole, THREADS * LINES);
+}
+
+/* Another process, since the answer is looked up once. */
+static bool
+stamped_with(const char *program, const char *stream)
+{
+	char command[PATH_MAX + 200], line[100] = "";
+	FILE *pipe;
+
+	snprintf(command, sizeof(command),
+		 "exec 2>&1; JOURNAL_STREAM=%s %s line", stream, program);
+	pipe = popen(command, "r");
+	if (pipe && !fgets(line, sizeof(line), pipe))
+		line[0] = '\0';
+	if (pipe)
+		pclose(pipe);
+	return strcmp(line, "info line\n") != 0;
+}
+
+static void
+the_journal_stamps_itself(const char *program)
+{
+	ok(!stamped_with(program, "$(stat -L -c %d:%i /dev/fd/2)"),
+	   "no time where standard error is the journal");
+	ok(stamped_with(program, "1:2"), "a time where it went elsewhere");
+	ok(stamped_with(program, "nonsense"), "a time where nobody knows");
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc > 1) {
+		log_info("%s", argv[1]);
+		return 0;
+	}
+	levels_filter();
+	one_event_is_one_line();
+	times_are_those_of_gmtime();
+	lines_begin_with_the_time();
+	values_are_quoted();
+	threads_do_not_mix_lines();
+	the_journal_stamps_itself(argv[0]);
+	return tap_done();
+}
