@@ -110,7 +110,7 @@ subtest 'conditions' => sub {
     is batch({ put => 'cond/a', value => 2, if_none_match => '*' })->{status}, 412, 'not twice';
     @results = results(batch({ put => 'cond/a', value => 2, if_match => $tag }));
     is batch({ put => 'cond/a', value => 3, if_match => $tag })->{status}, 412, 'an old tag';
-    @results = results(batch({ put => 'cond/a', value => 3, if_match => "\"x\", $results[0]{etag}" }));
+    @results = results(batch({ put => 'cond/a', value => 3, if_match => ['"x"', $results[0]{etag}] }));
     is content('cond/a'), 3, 'a list of tags';
     # Conditions see what stands before them in the batch.
     is batch({ put => 'cond/b', value => 1 }, { put => 'cond/b', value => 2, if_none_match => '*' })
@@ -119,9 +119,11 @@ subtest 'conditions' => sub {
     results(batch({ delete => 'cond/a' }, { put => 'cond/a', value => 4, if_none_match => '*' }));
     is content('cond/a'), 4, 'one deleted in the same batch is not';
     is batch({ get => 'cond/a', if_match => '"x"' })->{status}, 412, 'a read can be conditional';
-    for my $tags ('x', '"x', 1, ['"x"'], { a => 1 }, JSON::PP::true) {
-        is batch({ put => 'cond/c', value => 1, if_match => $tags })->{status}, 400,
-            'malformed: ' . JSON::PP->new->allow_nonref->encode($tags);
+    for my $tags ('x', '"x', '', 1.5, -1, {}, { a => 1 }, JSON::PP::true, undef, [[]], [undef]) {
+        for my $condition (qw(if_match if_none_match)) {
+            is batch({ put => 'cond/c', value => 1, $condition => $tags })->{status}, 400,
+                "malformed: $condition " . JSON::PP->new->allow_nonref->encode($tags);
+        }
     }
     is status('cond/c'), 404, 'nothing was written';
 };
