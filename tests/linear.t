@@ -55,6 +55,8 @@ bad 'a delete that did nothing', @first, removed(2, 3), removed(4, 5);
 bad 'a write that says created twice', @first, put(2, 3, 'b', status => 201);
 bad 'the value of one write under the tag of another',
     @first, put(2, 3, 'b'), get(4, 5, 'b', etag => 'ta');
+bad 'another value under the same tag',
+    @first, put(2, 3, 'b'), get(4, 5, 'c', etag => 'tb');
 bad 'two readers that disagree about the order of two writes',
     @first, put(2, 20, 'b'), put(2, 20, 'c'),
     get(3, 4, 'b'), get(5, 6, 'c'), get(7, 8, 'b');
