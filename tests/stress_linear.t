@@ -81,7 +81,8 @@ sub client {
             if $reply->{status} !~ /^(20[014]|304|404|412)$/;
         $op->{status} = $reply->{status};
         $op->{etag}   = $reply->{headers}{etag};
-        $op->{got}    = $op->{kind} eq 'incr' ? $server->json($reply)->{value} : $reply->{content};
+        $op->{got}    = $op->{kind} eq 'incr' ? $server->json($reply)->{value} : $reply->{content}
+            if $op->{status} == 200;
         $tag{$key}    = $op->{etag} if defined $op->{etag};
         push @history, $op;
     }

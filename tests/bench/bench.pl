@@ -84,6 +84,7 @@ sub measure {
     my ($status, $out, $err) = Jackdaw->run($load, @options, $target->{address}, $path,
         { timeout => 120 });
     my %result = $out =~ /(\w+)=([\d.]+)/g;
+    $_ += 0 for values %result;
     die "load @options $path: $out$err" if $status != 0 || !$result{requests};
     $result{cpu_us} = (cpu_seconds($target->{pid}) - $before) / $result{requests} * 1e6;
     return \%result;
