@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+#include "http/action.h"
+
+static const struct action actions[ACTION_COUNT] = {
+#define ACTION_ROW(name, resource, method, op, body, run, parameters) \
+	{ \
+		ACTION_##name,   RESOURCE_##resource, \
+		METHOD_##method, op, \
+		BODY_##body,     run, \
+		parameters \
+	},
+	ACTION_LIST(ACTION_ROW)
+#undef ACTION_ROW
+		{ ACTION_OPTIONS, RESOURCE_SERVER, METHOD_OPTIONS, "",
+		  BODY_NONE, ops_options, "" },
+	{ ACTION_NONE, RESOURCE_NONE, METHOD_OTHER, "", BODY_NONE, NULL, "" },
+};
+
+const struct action *
+action_at(enum action_index index)
+{
+	assert(index < ACTION_COUNT);
+	return &actions[index];
+}
+
+/* A POST without op is none: each POST here names what it does. */
+const struct action *
+action_find(enum resource resource, enum method method, struct bytes op)
+{
+	if (method == METHOD_HEAD)
+		method = METHOD_GET;
+	if (method == METHOD_OPTIONS && resource != RESOURCE_NONE)
+		return &actions[ACTION_OPTIONS];
+	for (unsigned i = 0; i < ACTION_OPTIONS; i++) {
+		const struct action *action = &actions[i];
+
+		if (action->resource == resource && action->method == method &&
+		    bytes_equal(bytes_of(action->op), op))
+			return action;
+	}
+	return NULL;
+}
+
+bool
+action_method_known(enum resource resource, enum method method)
+{
+	for (unsigned i = 0; i < ACTION_OPTIONS; i++)
+		if (actions[i].resource == resource &&
+		    actions[i].method == method)
+			return true;
+	return false;
+}
+
+const char *
+resource_allow(enum resource resource)
+{
+	switch (resource) {
+	case RESOURCE_NONE:
+		return "";
+	case RESOURCE_SERVER:
+		return "GET, HEAD, PUT, DELETE, POST, OPTIONS";
+	case RESOURCE_LIVEZ:
+	case RESOURCE_READYZ:
+	case RESOURCE_METRICS:
+		return "GET, HEAD, OPTIONS";
+	case RESOURCE_STORE:
+		return "GET, HEAD, PUT, POST, OPTIONS";
+	case RESOURCE_KEY:
+		return "GET, HEAD, PUT, DELETE, POST, OPTIONS";
+	}
+	return "";
+}
+
+const char *
+resource_template(enum resource resource)
+{
+	switch (resource) {
+	case RESOURCE_NONE:
+		return "";
+	case RESOURCE_SERVER:
+		return "*";
+	case RESOURCE_LIVEZ:
+		return "/livez";
+	case RESOURCE_READYZ:
+		return "/readyz";
+	case RESOURCE_METRICS:
+		return "/metrics";
+	case RESOURCE_STORE:
+		return "/v1/kv/{store}/";
+	case RESOURCE_KEY:
+		return "/v1/kv/{store}/{key}";
+	}
+	return "";
+}
+
+static const char *const method_names[] = {
+	[METHOD_GET] = "GET",     [METHOD_HEAD] = "HEAD",
+	[METHOD_PUT] = "PUT",     [METHOD_DELETE] = "DELETE",
+	[METHOD_POST] = "POST",   [METHOD_OPTIONS] = "OPTIONS",
+	[METHOD_OTHER] = "other",
+};
+
+enum method
+method_parse(const char *text)
+{
+	/* Almost every request is one of these two. */
+	if (!strcmp(text, "GET"))
+		return METHOD_GET;
+	if (!strcmp(text, "PUT"))
+		return METHOD_PUT;
+	for (unsigned i = 0; i < METHOD_OTHER; i++)
+		if (!strcmp(text, method_names[i]))
+			return (enum method)i;
+	return METHOD_OTHER;
+}
+
+const char *
+method_name(enum method method)
+{
+	return method_names[method];
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Actions: what a method, a path and an `op` ask for. The one table that
+ * dispatches, answers OPTIONS and Allow, and names the series in /metrics.
+ */
+#ifndef HTTP_ACTION_H
+#define HTTP_ACTION_H
+
+#include "core/affinity.h"
+#include "core/base.h"
+
+struct request;
+
+enum method {
+	METHOD_GET,
+	METHOD_HEAD,
+	METHOD_PUT,
+	METHOD_DELETE,
+	METHOD_POST,
+	METHOD_OPTIONS,
+	METHOD_OTHER,
+};
+
+enum body {
+	BODY_NONE,   /* a body is refused */
+	BODY_VALUE,  /* raw bytes, up to limits.max_value */
+	BODY_JSON,   /* up to limits.max_body */
+	BODY_STREAM, /* handed on while it arrives */
+};
+
+/* A resource is a path shape: what is common to all methods on it. */
+enum resource {
+	RESOURCE_NONE,   /* nothing is there */
+	RESOURCE_SERVER, /* "*" */
+	RESOURCE_LIVEZ,
+	RESOURCE_READYZ,
+	RESOURCE_METRICS,
+	RESOURCE_STORE, /* /v1/kv/{store}/ */
+	RESOURCE_KEY,   /* /v1/kv/{store}/{key} */
+};
+
+/* resource, method, op, body, function, query parameters beside op */
+#define ACTION_LIST(X) \
+	X(LIVEZ, LIVEZ, GET, "", NONE, ops_livez, "") \
+	X(READYZ, READYZ, GET, "", NONE, ops_readyz, "verbose") \
+	X(METRICS, METRICS, GET, "", NONE, ops_metrics, "") \
+	X(KEY_GET, KEY, GET, "", NONE, kv_key_get, "") \
+	X(KEY_PUT, KEY, PUT, "", VALUE, kv_key_put, "ttl") \
+	X(KEY_DELETE, KEY, DELETE, "", NONE, kv_key_delete, "") \
+	X(KEY_INCR, KEY, POST, "incr", JSON, kv_key_incr, "ttl") \
+	X(KEY_APPEND, KEY, POST, "append", VALUE, kv_key_append, "ttl") \
+	X(KEY_TOUCH, KEY, POST, "touch", NONE, kv_key_touch, "ttl") \
+	X(KEY_GETDEL, KEY, POST, "getdel", NONE, kv_key_getdel, "") \
+	X(SCAN, STORE, GET, "", NONE, kv_scan, \
+	  "prefix start end reverse limit cursor values") \
+	X(EXPORT, STORE, GET, "export", NONE, kv_export, "prefix") \
+	X(IMPORT, STORE, PUT, "import", STREAM, kv_import, "") \
+	X(BATCH, STORE, POST, "batch", JSON, kv_batch, "")
+
+enum action_index {
+#define ACTION_ENUM(name, resource, method, op, body, run, parameters) \
+	ACTION_##name,
+	ACTION_LIST(ACTION_ENUM)
+#undef ACTION_ENUM
+		ACTION_OPTIONS,
+	ACTION_NONE, /* not routed: refused or not found */
+	ACTION_COUNT
+};
+
+struct action {
+	enum action_index index;
+	enum resource resource;
+	enum method method;
+	const char *op;
+	enum body body;
+	/* Called on a worker when the request is complete; for BODY_STREAM
+	 * also while it arrives. */
+	void (*run)(struct request *request);
+	const char *parameters; /* allowed in the query, space separated */
+};
+
+/* Never NULL for an index below ACTION_COUNT. */
+const struct action *action_at(enum action_index index);
+/* HEAD finds GET's. NULL: the resource has no such method or op. */
+const struct action *action_find(enum resource resource, enum method method,
+				 struct bytes op);
+/* With some op or without. */
+bool action_method_known(enum resource resource, enum method method);
+/* "GET, HEAD, PUT": the value of Allow. Empty for RESOURCE_NONE. */
+const char *resource_allow(enum resource resource);
+/* "/v1/kv/{store}/{key}": for metrics. */
+const char *resource_template(enum resource resource);
+
+enum method method_parse(const char *text);
+const char *method_name(enum method method);
+
+/* The functions of the table, each in the file of its prefix. */
+#define ACTION_DECLARE(name, resource, method, op, body, run, parameters) \
+	void run(struct request *request) ON_WORKER;
+ACTION_LIST(ACTION_DECLARE)
+#undef ACTION_DECLARE
+void ops_options(struct request *request) ON_WORKER;
+
+#endif

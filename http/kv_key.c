@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One key: /v1/kv/{store}/{key}.
+ *
+ * Reads are answered in place. Writes go to the store's lane and are answered
+ * when they are committed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/clock.h"
+#include "core/json.h"
+#include "core/units.h"
+#include "http/conditional.h"
+#include "http/kv_json.h"
+#include "http/reply.h"
+#include "http/request.h"
+
+/* ---- reading ------------------------------------------------------------ */
+
+/* What a GET is answered from: a kept reply, or a record in the snapshot. */
+struct found {
+	struct kept_reply *kept;
+	bool hit;    /* it was kept before */
+	bool cached; /* the cache owns it; otherwise this request does */
+	uint64_t now_ms;
+};
+
+static struct kept_reply *
+find_kept(struct local *local, struct request *request, uint64_t hash,
+	  uint64_t word, uint64_t *now_ms)
+{
+	struct cache_entry *entry =
+		cache_find(&local->cache, hash, request->key_tagged);
+	struct kept_reply *kept;
+
+	if (!entry)
+		return NULL;
+	kept = CONTAINER_OF(entry, struct kept_reply, entry);
+	if (kept->expires_ms)
+		*now_ms = clock_wall_ms();
+	if (kept->version == word &&
+	    (!kept->expires_ms || *now_ms < kept->expires_ms))
+		return kept;
+	cache_remove(&local->cache, entry);
+	return NULL;
+}
+
+static enum err
+read_key(struct local *local, struct request *request, bool fresh,
+	 uint64_t now_ms, struct kv_record *record)
+{
+	struct kv_read *read = local->reads[request->store];
+	enum err err;
+
+	err = kv_read_renew(read, fresh);
+	if (err)
+		return err;
+	local->reads_used |= 1u << request->store;
+	return kv_get(read, request->key, now_ms, record);
+}
+
+/*
+ * The order matters: the word is noted before the snapshot is opened, and an
+ * odd one means that a commit is going on: then nothing is taken from the
+ * cache or put there, and the snapshot must be a new one (core/version.h).
+ */
+static enum err
+look_up(struct local *local, struct request *request, struct found *found)
+{
+	uint64_t hash = kv_hash(request->kv, request->key);
+	uint64_t word =
+		version_note(kv_versions(request->kv), version_stripe(hash));
+	bool odd = version_is_odd(word);
+	struct kv_record record;
+	enum err err;
+
+	found->now_ms = 0;
+	kv_touch_used(request->kv, hash);
+	if (!odd) {
+		found->kept =
+			find_kept(local, request, hash, word, &found->now_ms);
+		if (found->kept) {
+			found->hit = found->cached = true;
+			cache_hit(&local->cache, &found->kept->entry);
+			return ERR_OK;
+		}
+	}
+	cache_miss(&local->cache);
+	found->now_ms = clock_wall_ms();
+	err = read_key(local, request, odd, found->now_ms, &record);
+	if (err)
+		return err;
+	found->kept = reply_keep(request, hash, &record);
+	if (!found->kept)
+		return ERR_NOMEM;
+	found->kept->version = word;
+	found->hit = false;
+	found->cached =
+		!odd && cache_insert(&local->cache, &found->kept->entry);
+	return ERR_OK;
+}
+
+static void
+send_not_modified(struct request *request, const struct found *found)
+{
+	struct reply reply;
+
+	reply_begin(&reply, request, 304);
+	reply_header(
+		&reply, "Cache-Status",
+		bytes_of(found->hit ? "jackdaw; hit" : "jackdaw; fwd=miss"));
+	reply_etag(&reply, found->kept->seq);
+	reply_send(&reply);
+}
+
+static void
+send_range(struct request *request, const struct found *found, size_t first,
+	   size_t last)
+{
+	const struct kept_reply *kept = found->kept;
+	struct reply reply;
+
+	reply_begin(&reply, request, 206);
+	reply_headerf(&reply, "Content-Range", "bytes %zu-%zu/%zu", first, last,
+		      kept->value.len);
+	reply_kept_headers(&reply, kept, found->hit, found->now_ms);
+	reply_send_copy(&reply,
+			(struct bytes){ (const char *)kept->value.data + first,
+					last - first + 1 });
+}
+
+static void
+send_outside(struct request *request, const struct found *found)
+{
+	reply_problem_header(
+		request, 416, "the range begins behind the value's end",
+		"Content-Range", "bytes */%zu", found->kept->value.len);
+}
+
+/* HEAD has no ranges (RFC 9110, section 14.2: only GET). */
+static void
+send_found(struct request *request, const struct found *found)
+{
+	const struct kept_reply *kept = found->kept;
+	size_t first, last;
+
+	switch (conditions_judge(&request->headers, kept->seq,
+				 kept->modified_ms)) {
+	case VERDICT_MALFORMED:
+		reply_problem(request, 400, NULL,
+			      "an entity tag is malformed: \"123\" or *");
+		return;
+	case VERDICT_FAILED:
+		reply_condition(request, kept->seq);
+		return;
+	case VERDICT_NOT_MODIFIED:
+		send_not_modified(request, found);
+		return;
+	case VERDICT_SEND:
+		break;
+	}
+	switch (request->method == METHOD_GET
+			? range_parse(&request->headers, kept->seq,
+				      kept->modified_ms, kept->value.len,
+				      &first, &last)
+			: RANGE_NONE) {
+	case RANGE_NONE:
+		reply_send_kept(request, found->kept, found->hit,
+				found->now_ms);
+		return;
+	case RANGE_SOME:
+		send_range(request, found, first, last);
+		return;
+	case RANGE_OUTSIDE:
+		send_outside(request, found);
+		return;
+	}
+}
+
+void
+kv_key_get(struct request *request)
+{
+	struct found found;
+	enum err err = look_up(local_self(), request, &found);
+
+	if (err == ERR_NOTFOUND) {
+		reply_problem(request, 404, NULL, "there is no such key");
+		return;
+	}
+	if (err) {
+		reply_error(request, err);
+		return;
+	}
+	send_found(request, &found);
+	/* Where it is being sent libmicrohttpd has a count of its own. */
+	if (!found.cached)
+		kept_reply_free(&found.kept->entry);
+}
+
+/* ---- writing ------------------------------------------------------------ */
+
+/* The request's own op, with key and conditions. NULL: answered. */
+static struct kv_op *
+begin_op(struct request *request, enum kv_op_kind kind)
+{
+	struct kv_op *op = &request->op;
+	const char *wrong;
+
+	memset(op, 0, sizeof(*op));
+	op->kind = kind;
+	op->key = request->key;
+	wrong = conditions_parse(&request->headers, &op->if_match,
+				 &op->if_none_match);
+	if (wrong) {
+		reply_problem(request, 400, NULL, "%s", wrong);
+		return NULL;
+	}
+	return op;
+}
+
+static bool
+take_ttl(struct request *request, struct kv_op *op)
+{
+	struct bytes ttl = request_parameter(request, "ttl");
+
+	if (!ttl.data)
+		return true;
+	op->has_ttl = true;
+	if (units_duration_ms(ttl, &op->ttl_ms) && op->ttl_ms <= KV_TTL_MAX_MS)
+		return true;
+	reply_problem(request, 400, NULL,
+		      "ttl is a whole number and a unit: 500ms, 30s, 10m, 2h "
+		      "or 7d, up to 100 years");
+	return false;
+}
+
+static bool
+take_type(struct request *request, struct kv_op *op)
+{
+	op->type = request->headers.content_type;
+	if (op->type.len <= KV_TYPE_MAX)
+		return true;
+	reply_problem(request, 400, NULL,
+		      "the Content-Type is longer than %d bytes", KV_TYPE_MAX);
+	return false;
+}
+
+static void
+take_value(struct request *request, struct kv_op *op)
+{
+	op->value = (struct bytes){ request->body, request->body_len };
+	op->value_max = local_self()->server->config->max_value;
+}
+
+static void
+submit(struct request *request, void (*finish)(struct request *))
+{
+	request->write.ops = &request->op;
+	request->write.count = 1;
+	request->write.atomic = false;
+	/* Answered already where it was refused. */
+	(void)!request_wait_write(request, finish);
+}
+
+/* Answers what did not work out; false: it did. */
+static bool
+answer_failure(struct request *request)
+{
+	const struct kv_op *op = &request->op;
+	enum err err =
+		request->write.item.err ? request->write.item.err : op->err;
+
+	if (!err)
+		return false;
+	if (err == ERR_CONDITION)
+		reply_condition(request, op->seq);
+	else if (err == ERR_NOTFOUND)
+		reply_problem(request, 404, NULL, "there is no such key");
+	else if (err == ERR_TOO_LARGE)
+		reply_problem(request, 413, NULL,
+			      "the value would be larger than %llu bytes",
+			      (unsigned long long)op->value_max);
+	else if (err == ERR_OVERFLOW || err == ERR_NOT_NUMBER)
+		reply_problem(request, 422, "constraint", "%s", err_text(err));
+	else
+		reply_error(request, err);
+	return true;
+}
+
+static void
+finish_plain(struct request *request)
+{
+	const struct kv_op *op = &request->op;
+	struct reply reply;
+
+	if (answer_failure(request))
+		return;
+	reply_begin(&reply, request, op->created ? 201 : 204);
+	if (op->kind != KV_DELETE)
+		reply_etag(&reply, op->seq);
+	reply_send(&reply);
+}
+
+static void
+finish_incr(struct request *request)
+{
+	struct reply reply;
+	char body[48];
+	int len;
+
+	if (answer_failure(request))
+		return;
+	len = snprintf(body, sizeof(body), "{\"value\":%lld}\n",
+		       (long long)request->op.number);
+	reply_begin(&reply, request, 200);
+	reply_etag(&reply, request->op.seq);
+	reply_header(&reply, "Content-Type", bytes_of("application/json"));
+	reply_send_copy(&reply, (struct bytes){ body, (size_t)len });
+}
+
+/* The old value, as GET would have shown it. */
+static void
+finish_getdel(struct request *request)
+{
+	struct kv_op *op = &request->op;
+	struct reply reply;
+
+	if (answer_failure(request))
+		return;
+	reply_begin(&reply, request, 200);
+	reply_header(&reply, "Content-Type",
+		     op->out.type.len ? op->out.type
+				      : bytes_of("application/octet-stream"));
+	reply_header(&reply, "X-Content-Type-Options", bytes_of("nosniff"));
+	reply_send_copy(&reply, op->out.value);
+}
+
+void
+kv_key_put(struct request *request)
+{
+	struct kv_op *op = begin_op(request, KV_PUT);
+
+	if (!op || !take_ttl(request, op) || !take_type(request, op))
+		return;
+	take_value(request, op);
+	submit(request, finish_plain);
+}
+
+void
+kv_key_delete(struct request *request)
+{
+	if (begin_op(request, KV_DELETE))
+		submit(request, finish_plain);
+}
+
+void
+kv_key_append(struct request *request)
+{
+	struct kv_op *op = begin_op(request, KV_APPEND);
+
+	if (!op || !take_ttl(request, op) || !take_type(request, op))
+		return;
+	take_value(request, op);
+	submit(request, finish_plain);
+}
+
+void
+kv_key_touch(struct request *request)
+{
+	struct kv_op *op = begin_op(request, KV_TOUCH);
+
+	if (!op || !take_ttl(request, op))
+		return;
+	if (!op->has_ttl) {
+		reply_problem(request, 400, NULL,
+			      "touch needs &ttl=, such as 30s; 0s: never "
+			      "expires");
+		return;
+	}
+	submit(request, finish_plain);
+}
+
+static void
+free_old_value(void *op)
+{
+	free(((struct kv_op *)op)->out_memory);
+}
+
+void
+kv_key_getdel(struct request *request)
+{
+	if (!begin_op(request, KV_GETDEL))
+		return;
+	request->work = &request->op;
+	request->free_work = free_old_value;
+	submit(request, finish_getdel);
+}
+
+/* {"by":1,"initial":0}, both optional; an empty body is an empty object. */
+static bool
+take_incr(struct request *request, struct kv_op *op)
+{
+	struct json_read read;
+	bool good;
+
+	op->by = 1;
+	if (!request->body_len)
+		return true;
+	json_read_begin(&read,
+			(struct bytes){ request->body, request->body_len });
+	good = json_read_names(&read, read.root, "by initial") &&
+	       json_read_i64(&read, read.root, "by", &op->by) &&
+	       json_read_i64(&read, read.root, "initial", &op->initial);
+	json_read_end(&read);
+	if (!good)
+		reply_problem(request, 400, NULL, "%s", read.wrong);
+	return good;
+}
+
+void
+kv_key_incr(struct request *request)
+{
+	struct kv_op *op = begin_op(request, KV_INCR);
+
+	if (!op || !take_ttl(request, op) || !take_incr(request, op))
+		return;
+	submit(request, finish_incr);
+}

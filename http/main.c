@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * jackdawd. The one file that knows every module: it reads the options, makes
+ * the parts, joins them, waits for signals, and takes the parts down in
+ * reverse order.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/config.h"
+#include "core/log.h"
+#include "core/sched.h"
+#include "http/listener.h"
+#include "http/server.h"
+#include "http/shard.h"
+#include "storage/kv.h"
+#include "storage/sequence.h"
+
+enum {
+	/* Two a worker: one can be taken over while the other is run. More
+	 * cost nothing a request, and gain nothing measurable. */
+	SHARDS_PER_WORKER = 2,
+	/* Scans and exports at the same time, beside one snapshot a worker. */
+	SNAPSHOTS_EXTRA = 64,
+	/* From a failed sync to the end: failed requests are answered and
+	 * probes see /readyz red; a supervisor restarts us within a second. */
+	FAULT_LINGER_MS = 400,
+	EXIT_USAGE = 2,
+	SETS_MAX = 64,
+	/* What main sends itself from a committer. */
+	SIGNAL_FAULT = SIGUSR2,
+};
+
+struct daemon {
+	struct config config;
+	struct server server;
+	struct sequence *sequence;
+	int lock_fd;
+	pthread_t main_thread;
+	char message[512];
+};
+
+/* ---- options ------------------------------------------------------------ */
+
+struct options {
+	const char *config_path;
+	const char *sets[SETS_MAX];
+	unsigned set_count;
+	bool check, dump;
+};
+
+static void
+print_usage(FILE *out)
+{
+	fputs("usage: jackdawd [-c FILE] [--set KEY=VALUE]...\n"
+	      "       jackdawd [-c FILE] --check-config | --dump-config\n"
+	      "       jackdawd --version | --help\n"
+	      "\n"
+	      "Without -c: stores `main` (durable) and `cache` (volatile) in "
+	      "./data,\nlistening on 127.0.0.1:8080. "
+	      "See jackdawd(8) and jackdaw.conf(5).\n",
+	      out);
+}
+
+/* Returns an exit status, or -1 to go on. */
+static int
+parse_options(int argc, char **argv, struct options *options)
+{
+	static const struct option longs[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "set", required_argument, NULL, 's' },
+		{ "check-config", no_argument, NULL, 'C' },
+		{ "dump-config", no_argument, NULL, 'D' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			options->config_path = optarg;
+			break;
+		case 's':
+			if (options->set_count == SETS_MAX) {
+				fprintf(stderr,
+					"jackdawd: more than %d --set\n",
+					SETS_MAX);
+				return EXIT_USAGE;
+			}
+			options->sets[options->set_count++] = optarg;
+			break;
+		case 'C':
+			options->check = true;
+			break;
+		case 'D':
+			options->dump = true;
+			break;
+		case 'V':
+			puts("jackdawd " VERSION);
+			return 0;
+		case 'h':
+			print_usage(stdout);
+			return 0;
+		default:
+			print_usage(stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (optind == argc)
+		return -1;
+	fprintf(stderr, "jackdawd: unexpected argument '%s'\n", argv[optind]);
+	return EXIT_USAGE;
+}
+
+/* ---- making the parts --------------------------------------------------- */
+
+static bool
+say(struct daemon *daemon, const char *what, const char *path)
+{
+	snprintf(daemon->message, sizeof(daemon->message), "%s %s: %s", what,
+		 path, strerror(errno));
+	return false;
+}
+
+static bool
+make_folders(struct daemon *daemon, const char *path)
+{
+	char copy[PATH_MAX];
+
+	if ((size_t)snprintf(copy, sizeof(copy), "%s", path) >= sizeof(copy)) {
+		errno = ENAMETOOLONG;
+		return say(daemon, "cannot make", path);
+	}
+	for (char *slash = strchr(copy + 1, '/'); slash;
+	     slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(copy, 0750) && errno != EEXIST)
+			return say(daemon, "cannot make", copy);
+		*slash = '/';
+	}
+	if (mkdir(copy, 0750) && errno != EEXIST)
+		return say(daemon, "cannot make", copy);
+	return true;
+}
+
+/* One daemon a folder: the lock goes with the process, however it ends. */
+static bool
+lock_data(struct daemon *daemon)
+{
+	const char *dir = daemon->config.data_dir;
+	char path[PATH_MAX];
+
+	if (!make_folders(daemon, dir))
+		return false;
+	snprintf(path, sizeof(path), "%s/lock", dir);
+	daemon->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	if (daemon->lock_fd < 0)
+		return say(daemon, "cannot open", path);
+	if (!flock(daemon->lock_fd, LOCK_EX | LOCK_NB))
+		return true;
+	if (errno != EWOULDBLOCK)
+		return say(daemon, "cannot lock", path);
+	snprintf(daemon->message, sizeof(daemon->message),
+		 "another jackdawd is using %s", dir);
+	return false;
+}
+
+/* On a committer, once for each store that failed. */
+static void
+on_fault(void *arg, const char *name)
+{
+	struct daemon *daemon = arg;
+
+	log_error("store failed, going down store=%s", name);
+	ck_pr_store_uint(&daemon->server.faulty, 1);
+	pthread_kill(daemon->main_thread, SIGNAL_FAULT);
+}
+
+static bool
+open_stores(struct daemon *daemon)
+{
+	struct server *server = &daemon->server;
+	const struct config *config = &daemon->config;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/sequence", config->data_dir);
+	if (sequence_open(&daemon->sequence, path)) {
+		snprintf(daemon->message, sizeof(daemon->message),
+			 "%s is damaged or cannot be written", path);
+		return false;
+	}
+	snprintf(path, sizeof(path), "%s/kv", config->data_dir);
+	if (!make_folders(daemon, path))
+		return false;
+	for (unsigned i = 0; i < config->store_count; i++) {
+		const struct config_store *store = &config->stores[i];
+		struct kv_options options = {
+			.name = store->name,
+			.dir = path,
+			.is_volatile = store->is_volatile,
+			.max_size = store->max_size,
+			.default_ttl_ms = store->ttl_ms,
+			.readers =
+				sched_workers(server->sched) + SNAPSHOTS_EXTRA,
+			.sequence = daemon->sequence,
+			.on_fault = on_fault,
+			.on_fault_arg = daemon,
+		};
+
+		snprintf(path, sizeof(path), "%s/kv/%s", config->data_dir,
+			 store->name);
+		if (kv_open(&server->stores[i], &options, daemon->message,
+			    sizeof(daemon->message)))
+			return false;
+		server->store_count++;
+	}
+	return true;
+}
+
+static bool
+fail(struct daemon *daemon, const char *what, enum err err)
+{
+	snprintf(daemon->message, sizeof(daemon->message), "%s: %s", what,
+		 err_text(err));
+	return false;
+}
+
+static bool
+make_shards(struct daemon *daemon)
+{
+	struct server *server = &daemon->server;
+	unsigned count = sched_workers(server->sched) * SHARDS_PER_WORKER;
+	enum err err;
+
+	server->shards = calloc(count, sizeof(*server->shards));
+	if (!server->shards)
+		return fail(daemon, "shards", ERR_NOMEM);
+	for (unsigned i = 0; i < count; i++) {
+		err = shard_create(server, &server->shards[i]);
+		if (err)
+			return fail(daemon, "cannot make a shard", err);
+		server->shard_count++;
+		err = sched_add_source(server->sched,
+				       shard_source(server->shards[i]));
+		if (err)
+			return fail(daemon, "cannot poll a shard", err);
+	}
+	return true;
+}
+
+static bool
+open_listeners(struct daemon *daemon)
+{
+	struct server *server = &daemon->server;
+	const struct config *config = &daemon->config;
+	char bound[256];
+	enum err err;
+
+	server->listeners = aligned_alloc(
+		CACHE_LINE, config->listen_count * sizeof(*server->listeners));
+	if (!server->listeners)
+		return fail(daemon, "listeners", ERR_NOMEM);
+	for (unsigned i = 0; i < config->listen_count; i++) {
+		struct listener *listener = &server->listeners[i];
+
+		if (listener_open(server, listener, config->listen[i], bound,
+				  sizeof(bound), daemon->message,
+				  sizeof(daemon->message)))
+			return false;
+		server->listener_count++;
+		err = sched_add_source(server->sched, &listener->source);
+		if (err)
+			return fail(daemon, "cannot poll a listener", err);
+		log_info("listening address=%s", bound);
+	}
+	return true;
+}
+
+static bool
+start(struct daemon *daemon)
+{
+	struct server *server = &daemon->server;
+	struct sched_options options = { .workers = daemon->config.workers };
+	enum err err;
+
+	server->config = &daemon->config;
+	server->started_ms = clock_wall_ms();
+	if (!lock_data(daemon))
+		return false;
+	err = sched_create(&server->sched, &options);
+	if (err)
+		return fail(daemon, "cannot make the scheduler", err);
+	server->locals =
+		aligned_alloc(CACHE_LINE, sched_workers(server->sched) *
+						  sizeof(*server->locals));
+	if (!server->locals)
+		return fail(daemon, "workers", ERR_NOMEM);
+	memset(server->locals, 0,
+	       sched_workers(server->sched) * sizeof(*server->locals));
+	if (!open_stores(daemon) || !make_shards(daemon) ||
+	    !open_listeners(daemon))
+		return false;
+	err = sched_start(server->sched, local_begin, local_end, server);
+	if (err)
+		return fail(daemon, "cannot start the workers", err);
+	log_info("ready version=%s workers=%u stores=%u data_dir=%s", VERSION,
+		 sched_workers(server->sched), server->store_count,
+		 daemon->config.data_dir);
+	return true;
+}
+
+/* ---- taking them down --------------------------------------------------- */
+
+static bool
+is_drained(const struct server *server)
+{
+	for (unsigned i = 0; i < server->store_count; i++)
+		if (lane_waiting(kv_lane(server->stores[i])))
+			return false;
+	return ck_pr_load_64(&server->connections) == 0;
+}
+
+static void
+begin_drain(struct server *server)
+{
+	ck_pr_store_uint(&server->draining, 1);
+	for (unsigned i = 0; i < server->listener_count; i++)
+		listener_stop(&server->listeners[i]);
+	for (unsigned i = 0; i < server->shard_count; i++)
+		source_wake(shard_source(server->shards[i]));
+}
+
+/* The next signal within ms; 0: none came. */
+static int
+wait_signal(const sigset_t *signals, uint64_t ms)
+{
+	struct timespec wait = { (time_t)(ms / 1000),
+				 (long)(ms % 1000) * 1000000 };
+	int number;
+
+	do
+		number = sigtimedwait(signals, NULL, &wait);
+	while (number < 0 && errno == EINTR);
+	return number < 0 ? 0 : number;
+}
+
+/* True: everything ended in time. */
+static bool
+drain(struct daemon *daemon, const sigset_t *signals)
+{
+	uint64_t end =
+		clock_mono_ns() + daemon->config.drain_timeout_ms * NS_PER_MS;
+
+	begin_drain(&daemon->server);
+	while (!is_drained(&daemon->server) && clock_mono_ns() < end) {
+		int number = wait_signal(signals, 10);
+
+		if (number == SIGTERM || number == SIGINT) {
+			log_warn("stopping at once");
+			_exit(0); /* acknowledged writes are on disk */
+		}
+	}
+	return is_drained(&daemon->server);
+}
+
+static void
+take_down(struct daemon *daemon)
+{
+	struct server *server = &daemon->server;
+	unsigned workers = server->sched ? sched_workers(server->sched) : 0;
+
+	if (workers && server->locals)
+		local_begin(server, 0);
+	for (unsigned i = 0; i < server->shard_count; i++)
+		shard_destroy(server->shards[i]);
+	free(server->shards);
+	for (unsigned i = 0; i < server->listener_count; i++)
+		listener_close(&server->listeners[i]);
+	free(server->listeners);
+	for (unsigned i = 0; server->locals && i < workers; i++)
+		local_fini(&server->locals[i]);
+	for (unsigned i = 0; i < server->store_count; i++)
+		kv_close(server->stores[i]);
+	if (daemon->sequence)
+		sequence_close(daemon->sequence);
+	if (server->sched)
+		sched_destroy(server->sched);
+	free(server->locals);
+	config_fini(&daemon->config);
+}
+
+/* ---- running ------------------------------------------------------------ */
+
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* All signals are blocked before the first thread is made, and taken here. */
+static int
+run(struct daemon *daemon, const sigset_t *signals)
+{
+	bool drained;
+
+	for (;;) {
+		int number;
+
+		if (sigwait(signals, &number))
+			continue;
+		if (number == SIGNAL_FAULT) {
+			wait_signal(signals, FAULT_LINGER_MS);
+			log_error("exit: acknowledged writes are on disk, the "
+				  "rest was answered 500");
+			_exit(1);
+		}
+		if (number != SIGHUP)
+			break;
+		log_info("the configuration is read at start only");
+	}
+	log_info("draining");
+	drained = drain(daemon, signals);
+	if (!drained) {
+		log_warn("requests were cut off connections=%llu",
+			 (unsigned long long)ck_pr_load_64(
+				 &daemon->server.connections));
+		_exit(0);
+	}
+	sched_stop(daemon->server.sched);
+	take_down(daemon);
+	log_info("stopped");
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct daemon daemon = { .lock_fd = -1 };
+	struct options options = { 0 };
+	sigset_t signals;
+	int status = parse_options(argc, argv, &options);
+
+	if (status >= 0)
+		return status;
+	if (config_load(&daemon.config, options.config_path, options.sets,
+			options.set_count, daemon.message,
+			sizeof(daemon.message))) {
+		fprintf(stderr, "jackdawd: %s\n", daemon.message);
+		return 1;
+	}
+	if (options.check || options.dump) {
+		if (options.dump)
+			config_print(&daemon.config, STDOUT_FILENO);
+		config_fini(&daemon.config);
+		return 0;
+	}
+	log_set_level(daemon.config.log_level);
+	raise_descriptor_limit();
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGNAL_FAULT);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	daemon.main_thread = pthread_self();
+	if (!start(&daemon)) {
+		log_error("cannot start: %s", daemon.message);
+		take_down(&daemon);
+		return 1;
+	}
+	return run(&daemon, &signals);
+}

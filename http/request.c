@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: MIT */
+#include "http/request.h"
+
+#include <stdlib.h>
+
+#include "core/clock.h"
+#include "core/percent.h"
+#include "http/reply.h"
+#include "http/shard.h"
+
+/* A worker keeps this many for the next requests: more than are usually in
+ * flight on it, and half a megabyte. */
+enum { POOL_KEEP = 128 };
+
+struct overflow {
+	struct overflow *next;
+	alignas(16) char data[];
+};
+
+/* ---- life --------------------------------------------------------------- */
+
+static struct request *
+take_from_pool(struct local *local)
+{
+	struct request *request = local->free_requests;
+
+	if (!request)
+		return malloc(sizeof(*request));
+	local->free_requests = request->next_free;
+	local->free_count--;
+	return request;
+}
+
+static void
+give_to_pool(struct local *local, struct request *request)
+{
+	if (local->free_count >= POOL_KEEP) {
+		free(request);
+		return;
+	}
+	request->next_free = local->free_requests;
+	local->free_requests = request;
+	local->free_count++;
+}
+
+/* splitmix64 (Steele, Lea and Flood 2014): every id differs in about half of
+ * its bits from the one before, so logs can be searched by its first digits. */
+static uint64_t
+mix(uint64_t x)
+{
+	x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return x ^ (x >> 31);
+}
+
+static void
+make_id(struct local *local, struct request *request)
+{
+	static const char digits[] = "0123456789abcdef";
+	uint64_t id = mix(local->id_next += UINT64_C(0x9e3779b97f4a7c15));
+
+	for (unsigned i = 0; i < REQUEST_ID_OURS; i++, id >>= 4)
+		request->id[i] = digits[id & 15];
+	request->id_len = REQUEST_ID_OURS;
+}
+
+static bool
+keep_target(struct request *request, struct bytes target)
+{
+	char *copy = request_alloc(request, target.len + 1);
+
+	if (!copy)
+		return false;
+	memcpy(copy, target.data, target.len);
+	copy[target.len] = '\0';
+	request->target = (struct bytes){ copy, target.len };
+	return true;
+}
+
+struct request *
+request_begin(struct local *local, struct bytes target)
+{
+	struct request *request = take_from_pool(local);
+
+	if (!request)
+		return NULL;
+	memset(request, 0, offsetof(struct request, next_free));
+	request->action = action_at(ACTION_NONE);
+	request->refs = 1;
+	request->started_ns = clock_mono_ns();
+	make_id(local, request);
+	/* One more than the limit shows that it is too long. */
+	if (target.len > GUARD_TARGET_MAX)
+		target.len = GUARD_TARGET_MAX + 1;
+	if (!keep_target(request, target)) {
+		give_to_pool(local, request);
+		return NULL;
+	}
+	counter_add(&local->begun, 1);
+	return request;
+}
+
+static void
+count_body_memory(struct request *request, size_t before, size_t after)
+{
+	struct server *server = local_self()->server;
+	uint64_t add = after > BODY_SMALL ? after : 0;
+	uint64_t sub = before > BODY_SMALL ? before : 0;
+
+	if (add != sub)
+		ck_pr_add_64(&server->body_memory, add - sub);
+}
+
+void
+request_release(struct request *request)
+{
+	struct local *local = local_self();
+	struct overflow *block, *next;
+
+	assert(request->refs > 0);
+	if (--request->refs > 0)
+		return;
+	if (request->work)
+		request->free_work(request->work);
+	if (request->body) {
+		count_body_memory(request, request->body_capacity, 0);
+		free(request->body);
+	}
+	for (block = request->overflow; block; block = next) {
+		next = block->next;
+		free(block);
+	}
+	counter_add(&local->ended, 1);
+	give_to_pool(local, request);
+}
+
+void *
+request_alloc(struct request *request, size_t n)
+{
+	enum { ALIGN = 16 };
+	size_t start = (request->arena_used + ALIGN - 1) & -(size_t)ALIGN;
+	struct overflow *block;
+
+	if (start <= REQUEST_ARENA && n <= REQUEST_ARENA - start) {
+		request->arena_used = start + n;
+		return request->arena + start;
+	}
+	block = malloc(sizeof(*block) + n);
+	if (!block)
+		return NULL;
+	block->next = request->overflow;
+	request->overflow = block;
+	return block->data;
+}
+
+/* ---- body --------------------------------------------------------------- */
+
+uint64_t
+request_body_max(const struct request *request)
+{
+	const struct config *config = local_self()->server->config;
+
+	switch (request->action->body) {
+	case BODY_NONE:
+		return 0;
+	case BODY_VALUE:
+		return config->max_value;
+	case BODY_JSON:
+		return config->max_body;
+	case BODY_STREAM:
+		return UINT64_MAX;
+	}
+	return 0;
+}
+
+/* Doubles, so that a slow client holds at most twice what it sent. */
+static enum err
+grow_body(struct request *request, size_t need)
+{
+	struct server *server = local_self()->server;
+	size_t before = request->body_capacity, after = before ? before : 512;
+	char *body;
+
+	while (after < need)
+		after *= 2;
+	if (after > BODY_SMALL &&
+	    ck_pr_load_64(&server->body_memory) + (after - before) >
+		    server->config->body_memory)
+		return ERR_OVERLOADED;
+	body = realloc(request->body, after);
+	if (!body)
+		return ERR_NOMEM;
+	count_body_memory(request, before, after);
+	request->body = body;
+	request->body_capacity = after;
+	return ERR_OK;
+}
+
+enum err
+request_body_add(struct request *request, const void *data, size_t len,
+		 uint64_t max)
+{
+	size_t need = request->body_len + len;
+	enum err err;
+
+	if (need > max)
+		return ERR_TOO_LARGE;
+	if (need > request->body_capacity) {
+		err = grow_body(request, need);
+		if (err)
+			return err;
+	}
+	memcpy(request->body + request->body_len, data, len);
+	request->body_len = need;
+	return ERR_OK;
+}
+
+void
+request_body_consume(struct request *request, size_t n)
+{
+	assert(n <= request->body_len);
+	request->body_len -= n;
+	memmove(request->body, request->body + n, request->body_len);
+}
+
+/* ---- route -------------------------------------------------------------- */
+
+static bool
+starts_with(struct bytes text, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return text.len >= len && !memcmp(text.data, prefix, len);
+}
+
+static struct bytes
+cut_front(struct bytes text, size_t n)
+{
+	return (struct bytes){ (const char *)text.data + n, text.len - n };
+}
+
+static void
+split_target(struct request *request)
+{
+	struct bytes path = request->target;
+	const char *question;
+
+	if (!guard_target_path(&path, true))
+		assert(!"the guard let a bad target through");
+	question = memchr(path.data, '?', path.len);
+	if (question) {
+		size_t len = (size_t)(question - (const char *)path.data);
+
+		request->query = cut_front(path, len + 1);
+		path.len = len;
+	}
+	request->path = path;
+}
+
+static bool
+find_store(struct request *request, struct bytes name)
+{
+	const struct server *server = local_self()->server;
+
+	for (unsigned i = 0; i < server->store_count; i++) {
+		if (bytes_equal(bytes_of(kv_name(server->stores[i])), name)) {
+			request->store = i;
+			request->kv = server->stores[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The key with its store's index before it, decoded once. */
+static bool
+decode_key(struct request *request, struct bytes raw)
+{
+	char *tagged = request_alloc(request, 1 + raw.len);
+	size_t len;
+
+	if (!tagged) {
+		reply_error(request, ERR_NOMEM);
+		return false;
+	}
+	if (!percent_decode(raw, PERCENT_PLUS, tagged + 1, &len)) {
+		reply_problem(request, 400, NULL,
+			      "the key is not percent-encoded correctly");
+		return false;
+	}
+	if (len > KV_KEY_MAX) {
+		reply_problem(request, 414, NULL,
+			      "the key has %zu bytes, the limit is %d", len,
+			      KV_KEY_MAX);
+		return false;
+	}
+	tagged[0] = (char)request->store;
+	request->key_tagged = (struct bytes){ tagged, 1 + len };
+	request->key = (struct bytes){ tagged + 1, len };
+	return true;
+}
+
+/* /v1/kv/{store}, /v1/kv/{store}/ and /v1/kv/{store}/{key...} */
+static bool
+route_kv(struct request *request, struct bytes rest)
+{
+	const char *slash = memchr(rest.data, '/', rest.len);
+	struct bytes name = rest, key = { NULL, 0 };
+
+	if (slash) {
+		name.len = (size_t)(slash - (const char *)rest.data);
+		key = cut_front(rest, name.len + 1);
+	}
+	if (!find_store(request, name)) {
+		reply_problem(request, 404, NULL, "there is no such store");
+		return false;
+	}
+	request->resource = key.len ? RESOURCE_KEY : RESOURCE_STORE;
+	return !key.len || decode_key(request, key);
+}
+
+static bool
+route_path(struct request *request)
+{
+	struct bytes path = request->path;
+
+	if (starts_with(path, "/v1/kv/"))
+		return route_kv(request, cut_front(path, 7));
+	if (bytes_equal(path, bytes_of("/livez")))
+		request->resource = RESOURCE_LIVEZ;
+	else if (bytes_equal(path, bytes_of("/readyz")))
+		request->resource = RESOURCE_READYZ;
+	else if (bytes_equal(path, bytes_of("/metrics")))
+		request->resource = RESOURCE_METRICS;
+	else if (bytes_equal(path, bytes_of("*")))
+		request->resource = RESOURCE_SERVER;
+	else
+		request->resource = RESOURCE_NONE;
+	return true;
+}
+
+/* ---- query -------------------------------------------------------------- */
+
+static bool
+decode_parameter(struct request *request, struct bytes pair)
+{
+	struct parameter *parameter;
+	const char *equals = memchr(pair.data, '=', pair.len);
+	struct bytes name = pair, value = { "", 0 };
+	char *out = request_alloc(request, pair.len + 1);
+	size_t name_len, value_len;
+
+	if (!out || request->parameter_count == REQUEST_PARAMETERS_MAX)
+		return false;
+	if (equals) {
+		name.len = (size_t)(equals - (const char *)pair.data);
+		value = cut_front(pair, name.len + 1);
+	}
+	if (!percent_decode(name, PERCENT_PLUS_IS_SPACE, out, &name_len) ||
+	    !percent_decode(value, PERCENT_PLUS_IS_SPACE, out + name_len,
+			    &value_len))
+		return false;
+	parameter = &request->parameters[request->parameter_count++];
+	parameter->name = (struct bytes){ out, name_len };
+	parameter->value = (struct bytes){ out + name_len, value_len };
+	return true;
+}
+
+static bool
+decode_query(struct request *request)
+{
+	struct bytes rest = request->query;
+
+	while (rest.len) {
+		const char *and = memchr(rest.data, '&', rest.len);
+		struct bytes pair = rest;
+
+		if (and)
+			pair.len = (size_t)(and-(const char *)rest.data);
+		if (pair.len && !decode_parameter(request, pair)) {
+			reply_problem(request, 400, NULL,
+				      "the query is not percent-encoded "
+				      "correctly, or has more than %d "
+				      "parameters",
+				      REQUEST_PARAMETERS_MAX);
+			return false;
+		}
+		rest = cut_front(rest, and? pair.len + 1 : pair.len);
+	}
+	return true;
+}
+
+struct bytes
+request_parameter(const struct request *request, const char *name)
+{
+	struct bytes wanted = bytes_of(name);
+
+	for (unsigned i = 0; i < request->parameter_count; i++)
+		if (bytes_equal(request->parameters[i].name, wanted))
+			return request->parameters[i].value;
+	return (struct bytes){ NULL, 0 };
+}
+
+/* Is name one of the words of list? */
+static bool
+listed(const char *list, struct bytes name)
+{
+	while (*list) {
+		size_t len = strcspn(list, " ");
+
+		if (bytes_equal((struct bytes){ list, len }, name))
+			return true;
+		list += len + (list[len] == ' ');
+	}
+	return false;
+}
+
+/* An unknown or repeated parameter is a mistake that would otherwise pass
+ * for having been obeyed. */
+static bool
+check_parameters(struct request *request)
+{
+	for (unsigned i = 0; i < request->parameter_count; i++) {
+		struct bytes name = request->parameters[i].name;
+		bool known = bytes_equal(name, bytes_of("op")) ||
+			     listed(request->action->parameters, name);
+		bool again = false;
+
+		for (unsigned j = 0; j < i; j++)
+			again |= bytes_equal(request->parameters[j].name, name);
+		if (known && !again)
+			continue;
+		reply_problem(request, 400, NULL,
+			      known ? "query parameter %u is given twice"
+				    : "query parameter %u is not known here",
+			      i + 1);
+		return false;
+	}
+	return true;
+}
+
+/* ---- dispatch ----------------------------------------------------------- */
+
+static void
+refuse_action(struct request *request)
+{
+	if (request->resource == RESOURCE_NONE)
+		reply_problem(request, 404, NULL, "there is nothing here");
+	else if (action_method_known(request->resource, request->method))
+		reply_problem(request, 400, NULL,
+			      "this needs ?op= with an operation that the "
+			      "method has here");
+	else
+		reply_problem(request, 405, NULL,
+			      "the method is not allowed here");
+}
+
+bool
+request_route(struct request *request)
+{
+	const struct action *action;
+
+	split_target(request);
+	if (!route_path(request) || !decode_query(request))
+		return false;
+	action = action_find(request->resource, request->method,
+			     request_parameter(request, "op"));
+	if (!action) {
+		refuse_action(request);
+		return false;
+	}
+	request->action = action;
+	return check_parameters(request);
+}
+
+/* ---- waiting ------------------------------------------------------------ */
+
+/* On the shard's holder: the work lets go, and the action goes on. */
+static void
+open_parcel(struct request *request)
+{
+	TAKES_OVER(request);
+	if (request->conn) {
+		request->finish(request);
+		if (request->state != REQUEST_WAITING)
+			shard_resume(request);
+	}
+	request_release(request);
+}
+
+static void
+open_posted(struct parcel *parcel)
+{
+	open_parcel(CONTAINER_OF(parcel, struct request, parcel));
+}
+
+static void
+open_written(struct parcel *parcel)
+{
+	open_parcel(CONTAINER_OF(parcel, struct request, write.item.parcel));
+}
+
+void
+request_wait_task(struct request *request, task_fn run)
+{
+	request->state = REQUEST_WAITING;
+	request->refs++;
+	request->task.run = run;
+	HANDS_OVER(request);
+	sched_submit(local_self()->server->sched, &request->task);
+}
+
+void
+request_again(struct request *request)
+{
+	HANDS_OVER(request);
+	sched_submit(local_self()->server->sched, &request->task);
+}
+
+void
+request_post(struct request *request, void (*finish)(struct request *))
+{
+	struct source *source = shard_source(request->shard);
+
+	request->finish = finish;
+	request->parcel.open = open_posted;
+	HANDS_OVER(request);
+	source_post(source, &request->parcel);
+	/* request is the shard's now. */
+	source_wake(source);
+}
+
+enum err
+request_pass_write(struct request *request, void (*finish)(struct request *))
+{
+	struct lane_item *item = &request->write.item;
+
+	request->finish = finish;
+	item->source = shard_source(request->shard);
+	item->done = NULL;
+	item->parcel.open = open_written;
+	item->err = ERR_OK;
+	HANDS_OVER(request);
+	return kv_submit(request->kv, &request->write);
+}
+
+bool
+request_wait_write(struct request *request, void (*finish)(struct request *))
+{
+	enum err err = request_pass_write(request, finish);
+
+	if (err) {
+		reply_error(request, err);
+		return false;
+	}
+	/* The parcel is opened by this thread, later: it holds the shard. */
+	request->state = REQUEST_WAITING;
+	request->refs++;
+	return true;
+}

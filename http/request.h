@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A request, from its first line to the end of its reply.
+ *
+ * It is counted by the connection it came on and by the work done for it
+ * (a task, an item in a lane); whoever lets go last gives it back to the pool
+ * of the worker it is on. All fields belong to the thread that holds the
+ * shard, but for the time from request_wait() until its parcel is opened:
+ * then they belong to the task or the lane that works on it.
+ */
+#ifndef HTTP_REQUEST_H
+#define HTTP_REQUEST_H
+
+#include "core/affinity.h"
+#include "core/base.h"
+#include "core/buffer.h"
+#include "core/sched.h"
+#include "http/action.h"
+#include "http/guard.h"
+#include "http/server.h"
+#include "storage/kv.h"
+
+enum {
+	/* Decoded keys, small bodies and reply heads of usual requests fit;
+	 * what does not is malloc'd and freed with the request. */
+	REQUEST_ARENA = 1536,
+	REQUEST_PARAMETERS_MAX = 16,
+	REQUEST_ID_MAX = 64,
+	REQUEST_ID_OURS = 16,
+	/* Bodies up to this are not counted in server->body_memory. */
+	BODY_SMALL = 4096,
+};
+
+struct parameter {
+	struct bytes name, value; /* decoded */
+};
+
+enum request_state {
+	REQUEST_HEAD,     /* the request line was read */
+	REQUEST_BODY,     /* accepted, the body comes */
+	REQUEST_WAITING,  /* suspended: a task or a lane has it */
+	REQUEST_ANSWERED, /* a reply was queued */
+	REQUEST_CUT,      /* answered beside libmicrohttpd: what still comes
+			     is read and dropped, then closed */
+};
+
+struct request {
+	/* Cleared when it begins. */
+	struct conn *conn; /* NULL when the client left */
+	struct shard *shard;
+	const struct action *action;
+	enum request_state state;
+	enum method method;
+	enum resource resource;
+	unsigned refs;
+	bool http10;
+	bool body_complete;
+	unsigned short status; /* of the reply; 0: none yet */
+	uint64_t started_ns;
+
+	struct bytes target; /* raw, in the arena */
+	struct bytes path;   /* raw, without the query */
+	struct bytes query;  /* raw, after "?"; data NULL: none */
+	unsigned parameter_count;
+
+	/* Route. key begins one byte after key_tagged, whose first byte is
+	 * the store's index: that is the cache's key. */
+	unsigned store;
+	struct kv *kv;
+	struct bytes key, key_tagged;
+
+	/* Body so far, malloc'd; NULL: none. */
+	char *body;
+	size_t body_len, body_capacity;
+	size_t stream_chunk; /* collect this much; 0: the usual */
+
+	void *work; /* of the action; freed by free_work(work) */
+	void (*free_work)(void *work);
+	void (*finish)(struct request *request); /* after waiting */
+	struct overflow *overflow; /* arena blocks beyond the first */
+	size_t arena_used;
+
+	/* Not cleared. */
+	struct request *next_free;
+	struct headers headers;
+	struct parameter parameters[REQUEST_PARAMETERS_MAX];
+	char id[REQUEST_ID_MAX];
+	unsigned id_len;
+	struct task task;
+	struct parcel parcel;
+	struct kv_op op;
+	struct kv_write write;
+	char arena[REQUEST_ARENA];
+};
+
+/* ---- life, called by the shard ------------------------------------------ */
+
+/* From the pool; NULL: no memory. One reference, the connection's. */
+struct request *request_begin(struct local *local,
+			      struct bytes target) ON_WORKER;
+void request_release(struct request *request) ON_WORKER;
+
+/* Guard passed: finds out what is asked for. Answers by itself, with false,
+ * when that is nothing we have. */
+MUST_CHECK bool request_route(struct request *request) ON_WORKER;
+
+/* Largest body of the request's action, in bytes. */
+uint64_t request_body_max(const struct request *request);
+/* Keeps data. ERR_TOO_LARGE: beyond max. ERR_OVERLOADED: all bodies together
+ * need more than limits.body_memory. */
+MUST_CHECK enum err request_body_add(struct request *request, const void *data,
+				     size_t len, uint64_t max) ON_WORKER;
+/* Takes the first n bytes of the body away; for streams. */
+void request_body_consume(struct request *request, size_t n);
+
+/* ---- for actions -------------------------------------------------------- */
+
+/* n bytes that live as long as the request, aligned for anything; NULL: no
+ * memory. */
+void *request_alloc(struct request *request, size_t n);
+
+/* The decoded query parameter; data NULL: absent. */
+struct bytes request_parameter(const struct request *request, const char *name);
+
+/*
+ * The request will be answered later: it is suspended when the action
+ * returns. Work goes on in run() as a task, or in the store's lane, and ends
+ * by request_post(); the shard then calls finish(request) on a worker, which
+ * answers, or waits again.
+ */
+void request_wait_task(struct request *request, task_fn run) ON_WORKER;
+/* write's ops are set. False: it was not taken, and is answered. */
+MUST_CHECK bool request_wait_write(struct request *request,
+				   void (*finish)(struct request *)) ON_WORKER;
+/* From a task: the same, and the task ends. On an error the request is still
+ * the task's. */
+MUST_CHECK enum err request_pass_write(struct request *request,
+				       void (*finish)(struct request *));
+/* From a task: back to the shard, which calls finish(). */
+void request_post(struct request *request, void (*finish)(struct request *));
+/* From a task that is not done: its rest runs behind the others. */
+void request_again(struct request *request);
+
+static inline struct request *
+request_of_task(struct task *task)
+{
+	return CONTAINER_OF(task, struct request, task);
+}
+
+#endif

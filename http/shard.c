@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: MIT */
+#include "http/shard.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "http/conn.h"
+#include "http/reply.h"
+
+enum {
+	/*
+	 * A connection's memory: request line, headers, their parsed form and
+	 * the reply's head. libmicrohttpd clears all of it for each request,
+	 * so its default of 32 KiB would cost a first-level cache each time.
+	 */
+	POOL_SIZE = 8 << 10,
+	/* What a stream's body is collected to before its action runs. */
+	STREAM_CHUNK = 64 << 10,
+};
+
+struct shard {
+	struct source source;
+	struct server *server;
+
+	/* The holder's. */
+	struct MHD_Daemon *daemon;
+	struct conn_list conns;
+	struct conn *adding; /* between MHD_add_connection() and its call */
+	unsigned work;       /* requests answered in this run */
+	uint64_t sweep_ns;   /* when deadlines are looked at next */
+	bool draining;       /* as the last sweep saw it */
+
+	/* Atomic: given to it by acceptors, taken off by the holder. */
+	alignas(CACHE_LINE) unsigned connections;
+};
+
+/* ---- connections -------------------------------------------------------- */
+
+static void
+count_connection(struct shard *shard, int change)
+{
+	ck_pr_add_uint(&shard->connections, (unsigned)change);
+	ck_pr_add_64(&shard->server->connections, (uint64_t)(int64_t)change);
+}
+
+static void
+on_connection(void *cls, struct MHD_Connection *connection, void **context,
+	      enum MHD_ConnectionNotificationCode code)
+{
+	struct shard *shard = cls;
+	struct conn *conn = *context;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		conn = shard->adding;
+		conn->mhd = connection;
+		conn->since_ns = clock_mono_ns();
+		conn_list_add(&shard->conns, conn);
+		*context = conn;
+		return;
+	}
+	conn_list_remove(&shard->conns, conn);
+	count_connection(shard, -1);
+	free(conn);
+}
+
+/* A connection that an acceptor gave us. */
+static void
+open_conn(struct parcel *parcel)
+{
+	struct conn *conn = CONTAINER_OF(parcel, struct conn, parcel);
+	struct shard *shard = conn->shard;
+
+	TAKES_OVER(conn);
+	shard->adding = conn;
+	/* On an error libmicrohttpd has closed the socket. */
+	if (!MHD_add_connection(shard->daemon, conn->fd,
+				(const struct sockaddr *)&conn->address,
+				conn->address_len) &&
+	    !conn->mhd) {
+		log_warn("connection refused error=\"%s\"", strerror(errno));
+		count_connection(shard, -1);
+		free(conn);
+	}
+	shard->adding = NULL;
+	shard->work++;
+}
+
+void
+shard_give(struct shard *shard, struct conn *conn)
+{
+	conn->shard = shard;
+	conn->parcel.open = open_conn;
+	count_connection(shard, 1);
+	HANDS_OVER(conn);
+	source_post(&shard->source, &conn->parcel);
+	source_wake(&shard->source);
+}
+
+/* ---- requests ----------------------------------------------------------- */
+
+static struct conn *
+conn_of(struct MHD_Connection *connection)
+{
+	return MHD_get_connection_info(connection,
+				       MHD_CONNECTION_INFO_SOCKET_CONTEXT)
+		->socket_context;
+}
+
+/* The request line has come: before libmicrohttpd takes the target apart. */
+static void *
+on_target(void *cls, const char *target, struct MHD_Connection *connection)
+{
+	struct shard *shard = cls;
+	struct conn *conn = conn_of(connection);
+	struct request *request;
+
+	request = request_begin(local_self(), bytes_of(target ? target : ""));
+	if (!request)
+		return NULL;
+	request->conn = conn;
+	request->shard = shard;
+	conn_phase(conn, CONN_HEADERS, request->started_ns);
+	return request;
+}
+
+/* We decode on our own: what is a separator and what was encoded is lost
+ * otherwise. */
+static size_t
+leave_encoded(void *cls, struct MHD_Connection *connection, char *text)
+{
+	return strlen(text);
+}
+
+static void
+on_completed(void *cls, struct MHD_Connection *connection, void **context,
+	     enum MHD_RequestTerminationCode code)
+{
+	struct shard *shard = cls;
+	struct request *request = *context;
+	struct local *local = local_self();
+	uint64_t now = clock_mono_ns();
+	enum action_index action;
+
+	if (!request)
+		return;
+	action = request->action->index;
+	counter_add(
+		&local->requests[action][request->status
+						 ? status_index(request->status)
+						 : STATUS_GONE],
+		1);
+	histogram_add(&local->duration[action], now - request->started_ns);
+	conn_phase(request->conn, CONN_IDLE, now);
+	request->conn = NULL;
+	*context = NULL;
+	shard->work++;
+	request_release(request);
+}
+
+static enum MHD_Result
+on_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len,
+	  const char *value, size_t value_len)
+{
+	guard_field(cls, (struct bytes){ name, name_len },
+		    (struct bytes){ value ? value : "", value_len });
+	return MHD_YES;
+}
+
+/* A client's id is kept where it is one that can be logged as it is. */
+static void
+take_id(struct request *request)
+{
+	struct bytes id = request->headers.request_id;
+	const char *text = id.data;
+
+	if (id.len < 1 || id.len > REQUEST_ID_MAX)
+		return;
+	for (size_t i = 0; i < id.len; i++)
+		if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			    "abcdefghijklmnopqrstuvwxyz0123456789._-",
+			    text[i]))
+			return;
+	memcpy(request->id, text, id.len);
+	request->id_len = (unsigned)id.len;
+}
+
+static bool
+guard_passes(struct request *request, struct MHD_Connection *connection)
+{
+	struct headers *headers = &request->headers;
+
+	guard_begin(headers);
+	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_header,
+				    headers);
+	take_id(request);
+	if (request->target.len > GUARD_TARGET_MAX) {
+		reply_problem(request, 414, NULL,
+			      "the target is longer than %d bytes",
+			      GUARD_TARGET_MAX);
+		return false;
+	}
+	if (!guard_end(headers, request->http10, request->target,
+		       request->method == METHOD_OPTIONS)) {
+		reply_problem(request, headers->status, NULL, "%s",
+			      headers->refused);
+		return false;
+	}
+	return true;
+}
+
+/* A body comes: is it wanted, and is it small enough? */
+static bool
+body_passes(struct request *request)
+{
+	const struct headers *headers = &request->headers;
+	uint64_t max;
+
+	if (!request_route(request))
+		return false;
+	if (request->action->body == BODY_NONE) {
+		reply_problem(request, 400, NULL, "this request takes no body");
+		return false;
+	}
+	max = request_body_max(request);
+	if (!headers->chunked && headers->content_length > max) {
+		reply_problem(request, 413, NULL,
+			      "the body has %llu bytes, the limit is %llu",
+			      (unsigned long long)headers->content_length,
+			      (unsigned long long)max);
+		return false;
+	}
+	return true;
+}
+
+/*
+ * The first call of the handler. To answer here closes the connection, which
+ * is right for what the guard refuses and for a body that is not wanted.
+ * Everything else is answered in the last call.
+ */
+static void
+on_head(struct request *request, struct MHD_Connection *connection,
+	const char *method, const char *version)
+{
+	bool has_body;
+
+	request->method = method_parse(method);
+	request->http10 = strcmp(version, "HTTP/1.1") != 0;
+	request->state = REQUEST_BODY;
+	if (!guard_passes(request, connection))
+		return;
+	has_body =
+		request->headers.chunked || request->headers.content_length > 0;
+	if (has_body && !body_passes(request))
+		return;
+	conn_phase(request->conn, CONN_BODY, request->started_ns);
+}
+
+static void
+run_action(struct request *request, struct MHD_Connection *connection)
+{
+	conn_phase(request->conn, CONN_WORKING, request->started_ns);
+	request->action->run(request);
+	if (request->state == REQUEST_WAITING)
+		MHD_suspend_connection(connection);
+}
+
+static void
+on_stream_piece(struct request *request, struct MHD_Connection *connection,
+		const char *data, size_t *len)
+{
+	size_t chunk =
+		request->stream_chunk ? request->stream_chunk : STREAM_CHUNK;
+	size_t room = request->body_len < chunk ? chunk - request->body_len : 0;
+	size_t take = *len < room ? *len : room;
+	enum err err;
+
+	err = request_body_add(request, data, take, UINT64_MAX);
+	if (err) {
+		reply_cut(request, err);
+		return;
+	}
+	*len -= take;
+	if (request->body_len >= chunk)
+		run_action(request, connection);
+}
+
+static void
+on_body_piece(struct request *request, struct MHD_Connection *connection,
+	      const char *data, size_t *len)
+{
+	enum err err;
+
+	counter_add(&local_self()->body_bytes, *len);
+	conn_progress(request->conn, *len);
+	if (request->action->body == BODY_STREAM) {
+		on_stream_piece(request, connection, data, len);
+		return;
+	}
+	err = request_body_add(request, data, *len, request_body_max(request));
+	if (err)
+		reply_cut(request, err);
+	*len = 0;
+}
+
+static void
+on_complete(struct request *request, struct MHD_Connection *connection)
+{
+	bool routed = request->action->index != ACTION_NONE;
+
+	request->body_complete = true;
+	if (routed || request_route(request))
+		run_action(request, connection);
+}
+
+/* What libmicrohttpd calls for each request: once when the headers are
+ * there, for each piece of the body, and once when all is there. */
+static enum MHD_Result
+on_request(void *cls, struct MHD_Connection *connection, const char *url,
+	   const char *method, const char *version, const char *data,
+	   size_t *len, void **context)
+{
+	struct request *request = *context;
+
+	if (!request)
+		return MHD_NO; /* there was no memory for it */
+	switch (request->state) {
+	case REQUEST_HEAD:
+		sched_slice_over();
+		on_head(request, connection, method, version);
+		break;
+	case REQUEST_BODY:
+		if (*len)
+			on_body_piece(request, connection, data, len);
+		else
+			on_complete(request, connection);
+		break;
+	case REQUEST_WAITING:
+		/* The rest of a buffer: it comes again after the resume. */
+		return MHD_YES;
+	case REQUEST_ANSWERED:
+		*len = 0;
+		break;
+	case REQUEST_CUT:
+		/* What still comes is read, so that closing does not reset
+		 * the connection before the client has read its answer. */
+		if (!*len || !conn_linger(request->conn, *len))
+			return MHD_NO;
+		*len = 0;
+		return MHD_YES;
+	}
+	return request->state == REQUEST_CUT && !request->conn->lingering
+		       ? MHD_NO
+		       : MHD_YES;
+}
+
+void
+shard_queue(struct request *request, unsigned status,
+	    struct MHD_Response *response)
+{
+	struct conn *conn = request->conn;
+
+	if (MHD_queue_response(conn->mhd, status, response)) {
+		conn_phase(conn, CONN_REPLYING, clock_coarse_ns());
+		return;
+	}
+	/* Only without memory: the connection is closed. */
+	request->state = REQUEST_CUT;
+}
+
+void
+shard_resume(struct request *request)
+{
+	MHD_resume_connection(request->conn->mhd);
+	request->shard->work++;
+}
+
+/* ---- the source --------------------------------------------------------- */
+
+static bool
+wants_run(struct shard *shard)
+{
+	MHD_UNSIGNED_LONG_LONG timeout;
+
+	return MHD_get_timeout(shard->daemon, &timeout) && timeout == 0;
+}
+
+/* Deadlines, once a second: shutdown() makes the connection readable, and
+ * libmicrohttpd closes it. */
+static void
+sweep(struct shard *shard, uint64_t now)
+{
+	bool draining = server_draining(shard->server);
+
+	/* The first look after draining began is at once. */
+	if (now < shard->sweep_ns && draining == shard->draining)
+		return;
+	shard->draining = draining;
+	/* Draining, what becomes idle is closed soon. */
+	shard->sweep_ns = now + (draining ? NS_PER_S / 20 : NS_PER_S);
+	conn_list_sweep(&shard->conns, shard->server->config, now, draining);
+}
+
+static void
+give_back_snapshots(struct local *local)
+{
+	for (unsigned i = 0; i < local->server->store_count; i++) {
+		if (local->reads_used & (1u << i))
+			kv_read_reset(local->reads[i]);
+	}
+	local->reads_used = 0;
+}
+
+static void
+run(struct source *source, struct source_run *result)
+{
+	struct shard *shard = CONTAINER_OF(source, struct shard, source);
+
+	shard->work = 0;
+	source_open_parcels(source);
+	MHD_run(shard->daemon);
+	give_back_snapshots(local_self());
+	sweep(shard, clock_coarse_ns());
+	result->work = shard->work;
+	result->again = wants_run(shard);
+	result->tick_ns = shard->conns.count ? shard->sweep_ns : UINT64_MAX;
+}
+
+/* ---- life --------------------------------------------------------------- */
+
+static struct MHD_Daemon *
+start_daemon(struct shard *shard)
+{
+	unsigned limit = (unsigned)shard->server->config->max_connections;
+
+	return MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
+			MHD_ALLOW_SUSPEND_RESUME,
+		0, NULL, NULL, on_request, shard,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_SIZE,
+		MHD_OPTION_CONNECTION_LIMIT, limit,
+		/* Set here: at 1 an error in the headers is answered twice. */
+		MHD_OPTION_STRICT_FOR_CLIENT, 0,
+		MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+		MHD_OPTION_URI_LOG_CALLBACK, on_target, shard,
+		MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, NULL,
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, shard,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, shard,
+		MHD_OPTION_END);
+}
+
+enum err
+shard_create(struct server *server, struct shard **out)
+{
+	struct shard *shard = aligned_alloc(CACHE_LINE, sizeof(*shard));
+
+	if (!shard)
+		return ERR_NOMEM;
+	memset(shard, 0, sizeof(*shard));
+	shard->server = server;
+	conn_list_init(&shard->conns);
+	shard->daemon = start_daemon(shard);
+	if (!shard->daemon) {
+		free(shard);
+		return err_from_errno(errno);
+	}
+	shard->source.fd =
+		MHD_get_daemon_info(shard->daemon, MHD_DAEMON_INFO_EPOLL_FD)
+			->epoll_fd;
+	shard->source.run = run;
+	*out = shard;
+	return ERR_OK;
+}
+
+void
+shard_destroy(struct shard *shard)
+{
+	/* Answers that came after the workers had ended. */
+	source_open_parcels(&shard->source);
+	MHD_run(shard->daemon);
+	MHD_run(shard->daemon);
+	conn_list_resume(&shard->conns);
+	MHD_stop_daemon(shard->daemon);
+	free(shard);
+}
+
+struct source *
+shard_source(struct shard *shard)
+{
+	return &shard->source;
+}
+
+unsigned
+shard_connections(const struct shard *shard)
+{
+	return ck_pr_load_uint(&shard->connections);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A shard: some of the connections, as a source of the scheduler.
+ *
+ * It is a libmicrohttpd daemon in external epoll mode, without a listening
+ * socket and without a thread. Whoever holds the source calls into it, nobody
+ * else does. libmicrohttpd's types stay behind this header and reply.h.
+ */
+#ifndef HTTP_SHARD_H
+#define HTTP_SHARD_H
+
+#include "core/affinity.h"
+#include "core/sched.h"
+#include "http/request.h"
+#include "http/server.h"
+
+struct conn;
+struct MHD_Response;
+
+MUST_CHECK enum err shard_create(struct server *server, struct shard **out);
+/* After the scheduler has stopped: nobody holds it any more. */
+void shard_destroy(struct shard *shard);
+struct source *shard_source(struct shard *shard);
+/* Any thread. */
+unsigned shard_connections(const struct shard *shard);
+
+/* Queues what was built for the request, in its handler or while it is
+ * suspended. */
+void shard_queue(struct request *request, unsigned status,
+		 struct MHD_Response *response) ON_WORKER;
+/* The suspended request goes on: it was answered, or wants more body. */
+void shard_resume(struct request *request) ON_WORKER;
+
+/* Any thread. Gives it a connection that was just accepted. */
+void shard_give(struct shard *shard, struct conn *conn);
+
+#endif
