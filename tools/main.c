@@ -2,7 +2,6 @@
 /*
  * jackdaw: the command line client.
  */
-#include <signal.h>
 #include <stdio.h>
 
 #include "tools/command.h"
@@ -93,9 +92,7 @@ main(int argc, char **argv)
 {
 	struct options options;
 
-	/* Writing into a closed pipe returns EPIPE, which out.c ends quietly;
-	 * a broken connection is libcurl's to report. */
-	signal(SIGPIPE, SIG_IGN);
+	out_begin();
 	if (!options_parse(&options, argc, argv))
 		return OUTCOME_USAGE;
 	if (options.text[OPTION_VERSION]) {

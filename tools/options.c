@@ -51,6 +51,15 @@ is_duration(const char *text)
 	return units_duration_ms(bytes_of(text), &ms) && ms > 0;
 }
 
+/* 0s: never, in a store that has a time to live of its own. */
+static bool
+is_lifetime(const char *text)
+{
+	uint64_t ms;
+
+	return units_duration_ms(bytes_of(text), &ms);
+}
+
 static bool
 is_integer(const char *text)
 {
@@ -97,7 +106,7 @@ static const struct {
 } checks[] = {
 	{ OPTION_OUTPUT, is_output, "text or json" },
 	{ OPTION_TIMEOUT, is_duration, "a duration such as 500ms, 30s or 5m" },
-	{ OPTION_TTL, is_duration, "a duration such as 500ms, 30s or 5m" },
+	{ OPTION_TTL, is_lifetime, "a duration such as 500ms, 30s or 5m" },
 	{ OPTION_BY, is_integer, "a 64-bit integer" },
 	{ OPTION_INITIAL, is_integer, "a 64-bit integer" },
 	{ OPTION_LIMIT, is_count, "a number above 0" },

@@ -10,6 +10,15 @@
 
 #include "core/json.h"
 
+/* What SIGPIPE does by our parent's will. */
+static void (*pipe_action)(int);
+
+void
+out_begin(void)
+{
+	pipe_action = signal(SIGPIPE, SIG_IGN);
+}
+
 static bool
 is_control(unsigned char byte)
 {
@@ -92,6 +101,22 @@ out_field_base64(struct bytes text)
 	return good;
 }
 
+const char *
+human_size(char text[HUMAN_SIZE], double bytes)
+{
+	static const char *const units[] = { "B",   "KiB", "MiB",
+					     "GiB", "TiB", "PiB" };
+	unsigned unit = 0;
+
+	while (bytes >= 1024 && unit + 1 < ARRAY_LEN(units)) {
+		bytes /= 1024;
+		unit++;
+	}
+	snprintf(text, HUMAN_SIZE, unit ? "%.1f %s" : "%.0f %s", bytes,
+		 units[unit]);
+	return text;
+}
+
 bool
 out_works(void)
 {
@@ -102,9 +127,9 @@ enum outcome
 out_failed(int error)
 {
 	if (error == EPIPE) {
-		/* Dies of it if the parent has not forbidden that. */
-		signal(SIGPIPE, SIG_DFL);
+		signal(SIGPIPE, pipe_action);
 		raise(SIGPIPE);
+		/* Not where the parent has us ignore it. */
 		_exit(OUTCOME_ERROR);
 	}
 	say("cannot write to standard output: %s", strerror(error));

@@ -9,6 +9,10 @@
 #include "core/base.h"
 #include "tools/outcome.h"
 
+/* First of all: a write to a closed pipe fails instead of ending the program,
+ * also one to a connection, which libcurl then reports. */
+void out_begin(void);
+
 /* "jackdaw: ..." and a line end on standard error. Control characters, which
  * may come from a server, are shown as '?'. */
 void say(const char *format, ...) PRINTF(1, 2);
@@ -21,6 +25,10 @@ void out_bytes(struct bytes bytes);
 void out_field(struct bytes bytes);
 /* The same for bytes that come as base64; false when that is malformed. */
 MUST_CHECK bool out_field_base64(struct bytes text);
+
+enum { HUMAN_SIZE = 16 };
+/* "4.2 MiB" into text; returns it. */
+const char *human_size(char text[HUMAN_SIZE], double bytes);
 
 /* False once standard output has failed: stop early. */
 bool out_works(void);

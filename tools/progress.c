@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "tools/out.h"
 
 enum { REDRAW_MS = 200 };
 
@@ -35,33 +36,17 @@ progress_add(struct progress *progress, const void *data, size_t len)
 		progress->items++;
 }
 
-/* "4.2 MiB" into text; returns it. */
-static const char *
-human(char *text, size_t size, double bytes)
-{
-	static const char *const units[] = { "B",   "KiB", "MiB",
-					     "GiB", "TiB", "PiB" };
-	unsigned unit = 0;
-
-	while (bytes >= 1024 && unit + 1 < ARRAY_LEN(units)) {
-		bytes /= 1024;
-		unit++;
-	}
-	snprintf(text, size, unit ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
-	return text;
-}
-
 static void
 draw(const struct progress *progress, uint64_t now_ns, const char *end)
 {
 	double seconds = (double)(now_ns - progress->begun_ns) / NS_PER_S;
-	char size[32], rate[32];
+	char size[HUMAN_SIZE], rate[HUMAN_SIZE];
 
 	fprintf(stderr, "\r\033[K%s: %" PRIu64 " items, %s, %s/s",
 		progress->what, progress->items,
-		human(size, sizeof(size), (double)progress->bytes),
-		human(rate, sizeof(rate),
-		      (double)progress->bytes / (seconds > 0 ? seconds : 1)));
+		human_size(size, (double)progress->bytes),
+		human_size(rate, (double)progress->bytes /
+					 (seconds > 0 ? seconds : 1)));
 	if (progress->total)
 		fprintf(stderr, ", %.0f%%",
 			100.0 * (double)progress->bytes /

@@ -26,14 +26,19 @@ struct report {
 static const struct {
 	const char *name; /* in JSON, and in text without '_' */
 	const char *metric;
+	const char *status; /* NULL: all */
 } figures[] = {
-	{ "uptime_seconds", "jackdaw_uptime_seconds" },
-	{ "workers", "jackdaw_workers" },
-	{ "connections", "jackdaw_connections" },
-	{ "requests", "jackdaw_requests_total" },
-	{ "cache_hits", "jackdaw_cache_hits_total" },
-	{ "cache_misses", "jackdaw_cache_misses_total" },
-	{ "steals", "jackdaw_scheduler_steals_total" },
+	{ "workers", "jackdaw_workers", NULL },
+	{ "connections", "jackdaw_http_connections", NULL },
+	{ "requests", "jackdaw_http_requests_total", NULL },
+	{ "status_500", "jackdaw_http_requests_total", "500" },
+	{ "status_503", "jackdaw_http_requests_total", "503" },
+	{ "status_507", "jackdaw_http_requests_total", "507" },
+	{ "cache_hits", "jackdaw_cache_hits_total", NULL },
+	{ "cache_misses", "jackdaw_cache_misses_total", NULL },
+	{ "steals", "jackdaw_sched_steals_total", NULL },
+	{ "memory_bytes", "jackdaw_resident_memory_bytes", NULL },
+	{ "start_time_seconds", "jackdaw_start_time_seconds", NULL },
 };
 
 static const struct {
@@ -47,8 +52,11 @@ static const struct {
 static uint64_t
 figure(const struct report *report, size_t i)
 {
-	return (uint64_t)metrics_sum(report->metrics, figures[i].metric, NULL,
-				     bytes_of(""));
+	const char *status = figures[i].status;
+
+	return (uint64_t)metrics_sum(report->metrics, figures[i].metric,
+				     status ? "status" : NULL,
+				     bytes_of(status ? status : ""));
 }
 
 static uint64_t
@@ -93,7 +101,7 @@ next_store(struct bytes *text, struct bytes *store)
 static void
 print_row(const char *name, struct bytes value)
 {
-	printf("%-16s ", name);
+	printf("%-18s ", name);
 	out_field(value);
 	putchar('\n');
 }
@@ -102,18 +110,20 @@ static void
 print_stores(const struct report *report)
 {
 	struct bytes text = report->metrics, store;
+	char live[HUMAN_SIZE], most[HUMAN_SIZE];
 
 	while (next_store(&text, &store)) {
-		printf("%-16s ", "store");
+		printf("%-18s ", "store");
 		out_field(store);
-		printf(": %" PRIu64 " keys, %" PRIu64 " of %" PRIu64 " bytes\n",
+		printf(": %" PRIu64 " keys, %s of %s\n",
 		       store_figure(report, store, 0),
-		       store_figure(report, store, 1),
-		       store_figure(report, store, 2));
+		       human_size(live, (double)store_figure(report, store, 1)),
+		       human_size(most,
+				  (double)store_figure(report, store, 2)));
 	}
 }
 
-/* "uptime_seconds" as "uptime seconds". */
+/* "cache_hits" as "cache hits". */
 static void
 print_figure(const struct report *report, size_t i)
 {
@@ -123,7 +133,7 @@ print_figure(const struct report *report, size_t i)
 	for (char *c = name; *c; c++)
 		if (*c == '_')
 			*c = ' ';
-	printf("%-16s %" PRIu64 "\n", name, figure(report, i));
+	printf("%-18s %" PRIu64 "\n", name, figure(report, i));
 }
 
 static void
