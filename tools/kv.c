@@ -76,6 +76,20 @@ line_text(struct line *line, const char *name, const char *text)
 	json_text(&line->json, bytes_of(text));
 }
 
+/* As it stands in the server's JSON: without its quotes. */
+static void
+line_etag(struct line *line, const char *etag)
+{
+	size_t len = etag ? strlen(etag) : 0;
+	bool quoted = len >= 2 && etag[0] == '"' && etag[len - 1] == '"';
+
+	if (!len || !json_is_utf8(bytes_of(etag)))
+		return;
+	json_name(&line->json, "etag");
+	json_text(&line->json,
+		  (struct bytes){ etag + quoted, len - 2 * quoted });
+}
+
 static enum outcome
 line_print(struct line *line)
 {
@@ -137,7 +151,7 @@ print_record(const struct call *call, struct bytes value)
 	line_begin(&line);
 	json_text_or_base64(&line.json, "key", bytes_of(call->argument));
 	line_text(&line, "type", client_header(call->client, "Content-Type"));
-	line_text(&line, "etag", client_header(call->client, "ETag"));
+	line_etag(&line, client_header(call->client, "ETag"));
 	line_ttl(&line, client_header(call->client, "Cache-Control"));
 	line_value(&line, value);
 	return line_print(&line);
@@ -218,7 +232,7 @@ print_put(const struct call *call, long status)
 	line_begin(&line);
 	json_name(&line.json, "created");
 	json_bool(&line.json, status == 201);
-	line_text(&line, "etag", client_header(call->client, "ETag"));
+	line_etag(&line, client_header(call->client, "ETag"));
 	return line_print(&line);
 }
 

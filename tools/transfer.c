@@ -36,7 +36,7 @@ static enum outcome
 print_imported(const struct call *call, const struct reply *reply)
 {
 	struct bytes body = { reply->body.data, reply->body.len };
-	int64_t imported;
+	int64_t imported, expired = 0;
 
 	if (call->options->json) {
 		out_bytes(body);
@@ -46,7 +46,10 @@ print_imported(const struct call *call, const struct reply *reply)
 		say("the server's answer has no count");
 		return OUTCOME_ERROR;
 	}
-	printf("%" PRId64 " imported\n", imported);
+	printf("%" PRId64 " imported", imported);
+	if (answer_number(body, "expired", &expired) && expired > 0)
+		printf(", %" PRId64 " had expired", expired);
+	putchar('\n');
 	return OUTCOME_OK;
 }
 
