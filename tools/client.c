@@ -39,8 +39,7 @@ struct exchange {
 	int sink_errno, source_errno;
 };
 
-/* ---- the client -----------------------------------------------------------
- */
+/* ---- the client -------------------------------------------------------- */
 
 /* $JACKDAW_URL may name a socket as the configuration of the server does. */
 static bool
@@ -122,8 +121,7 @@ reply_fini(struct reply *reply)
 	buffer_fini(&reply->body);
 }
 
-/* ---- what libcurl calls ----------------------------------------------------
- */
+/* ---- what libcurl calls ------------------------------------------------ */
 
 static bool
 is_success(long status)
@@ -179,8 +177,7 @@ on_progress(void *arg, curl_off_t down_total, curl_off_t down,
 	return 0;
 }
 
-/* ---- a request -------------------------------------------------------------
- */
+/* ---- a request --------------------------------------------------------- */
 
 static bool
 streams(const struct request *request)
@@ -290,8 +287,7 @@ set_request(struct exchange *exchange, const char *url)
 	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
-/* ---- what went wrong --------------------------------------------------------
- */
+/* ---- what went wrong --------------------------------------------------- */
 
 /* A timeout before the connection was there. */
 static bool
@@ -301,6 +297,15 @@ is_unconnected(CURL *easy)
 
 	curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &when);
 	return when == 0;
+}
+
+/* What to add where a request may have been done or not. */
+static const char *
+doubt(const struct request *request)
+{
+	return strcmp(request->method, "GET")
+		       ? "; whether it was done is not known"
+		       : "";
 }
 
 static enum outcome
@@ -339,7 +344,7 @@ say_failure(const struct exchange *exchange, CURLcode code)
 	case CURLE_OPERATION_TIMEDOUT:
 		if (is_unconnected(client->easy))
 			return say_unreachable(client, why);
-		say("no answer in time: whether it was done is not known");
+		say("no answer in time%s", doubt(exchange->request));
 		return OUTCOME_DEADLINE;
 	case CURLE_URL_MALFORMAT:
 	case CURLE_UNSUPPORTED_PROTOCOL:
@@ -352,7 +357,8 @@ say_failure(const struct exchange *exchange, CURLcode code)
 		    strerror(exchange->source_errno));
 		return OUTCOME_ERROR;
 	default:
-		say("the connection to %s broke: %s", client_name(client), why);
+		say("the connection to %s broke: %s%s", client_name(client),
+		    why, doubt(exchange->request));
 		return OUTCOME_ERROR;
 	}
 }

@@ -51,8 +51,7 @@ tag_field(struct tag *tag, const char *text)
 	return tag->text;
 }
 
-/* ---- JSON results ---------------------------------------------------------
- */
+/* ---- JSON results ------------------------------------------------------ */
 
 struct line {
 	struct json json;
@@ -108,8 +107,7 @@ line_print(struct line *line)
 	return outcome;
 }
 
-/* ---- get -------------------------------------------------------------------
- */
+/* ---- get --------------------------------------------------------------- */
 
 static void
 line_value(struct line *line, struct bytes value)
@@ -177,8 +175,7 @@ kv_get(const struct call *call)
 	return outcome;
 }
 
-/* ---- put -------------------------------------------------------------------
- */
+/* ---- put --------------------------------------------------------------- */
 
 static bool
 read_all(int fd, struct buffer *value)
@@ -274,8 +271,7 @@ kv_put(const struct call *call)
 	return outcome;
 }
 
-/* ---- del -------------------------------------------------------------------
- */
+/* ---- del --------------------------------------------------------------- */
 
 enum outcome
 kv_del(const struct call *call)
@@ -301,8 +297,7 @@ kv_del(const struct call *call)
 	return outcome;
 }
 
-/* ---- incr ------------------------------------------------------------------
- */
+/* ---- incr -------------------------------------------------------------- */
 
 static enum outcome
 print_counter(const struct call *call, struct bytes body)

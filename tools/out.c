@@ -145,7 +145,8 @@ out_finish(enum outcome outcome)
 	errno = 0;
 	if (failed)
 		putchar('\n');
-	if (fflush(stdout) != 0 || failed)
-		return out_failed(errno ? errno : EIO);
-	return outcome;
+	if (fflush(stdout) == 0 && !failed)
+		return outcome;
+	return outcome == OUTCOME_OK ? out_failed(errno ? errno : EIO)
+				     : outcome;
 }

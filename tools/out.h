@@ -32,8 +32,8 @@ const char *human_size(char text[HUMAN_SIZE], double bytes);
 
 /* False once standard output has failed: stop early. */
 bool out_works(void);
-/* Last of all. Writes what is buffered; where that fails, says so and returns
- * OUTCOME_ERROR instead. */
+/* Last of all. Writes what is buffered; where that fails after a success, says
+ * so and returns OUTCOME_ERROR instead. */
 enum outcome out_finish(enum outcome outcome);
 
 /* A write to standard output failed with this errno. A reader that has gone

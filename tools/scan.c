@@ -28,8 +28,7 @@ say_unreadable(void)
 	return OUTCOME_ERROR;
 }
 
-/* ---- printing ---------------------------------------------------------------
- */
+/* ---- printing ---------------------------------------------------------- */
 
 static struct bytes
 text_of(const json_t *string)
@@ -151,7 +150,7 @@ end_text(const struct scan *scan, const char *cursor)
 {
 	const char *const *text = scan->call->options->text;
 
-	if (cursor && !text[OPTION_LIMIT])
+	if (cursor && !text[OPTION_LIMIT] && !text[OPTION_ALL])
 		say("there are more keys: --all lists them, or --cursor %s",
 		    cursor);
 }
