@@ -97,8 +97,7 @@ print_page(struct scan *scan)
 	return OUTCOME_OK;
 }
 
-/* ---- pages
- * ------------------------------------------------------------------- */
+/* ---- pages ------------------------------------------------------------- */
 
 static void
 page_path(const struct scan *scan, struct buffer *path)

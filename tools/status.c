@@ -20,8 +20,7 @@ struct report {
 	struct bytes metrics; /* /metrics; empty: not to be had */
 };
 
-/* ---- figures
- * ----------------------------------------------------------------- */
+/* ---- figures ----------------------------------------------------------- */
 
 static const struct {
 	const char *name; /* in JSON, and in text without '_' */
@@ -95,8 +94,7 @@ next_store(struct bytes *text, struct bytes *store)
 	return false;
 }
 
-/* ---- text
- * -------------------------------------------------------------------- */
+/* ---- text -------------------------------------------------------------- */
 
 static void
 print_row(const char *name, struct bytes value)
@@ -151,8 +149,7 @@ print_text(const struct report *report)
 	print_stores(report);
 }
 
-/* ---- JSON
- * -------------------------------------------------------------------- */
+/* ---- JSON -------------------------------------------------------------- */
 
 static void
 add_stores(struct json *json, const struct report *report)
@@ -211,8 +208,7 @@ print_json(const struct report *report)
 	buffer_fini(&line);
 }
 
-/* ---- the command
- * ------------------------------------------------------------- */
+/* ---- the command ------------------------------------------------------- */
 
 static struct bytes
 body_of(const struct reply *reply)

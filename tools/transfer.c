@@ -18,8 +18,7 @@
 
 static const char ndjson[] = "application/x-ndjson";
 
-/* ---- import
- * ------------------------------------------------------------------ */
+/* ---- import ------------------------------------------------------------ */
 
 /* Bytes of a regular file; 0: not known. */
 static uint64_t
@@ -98,8 +97,7 @@ transfer_import(const struct call *call)
 	return outcome;
 }
 
-/* ---- export
- * ------------------------------------------------------------------ */
+/* ---- export ------------------------------------------------------------ */
 
 static enum outcome
 export_to(const struct call *call, FILE *sink, struct progress *progress)
