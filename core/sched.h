@@ -41,9 +41,9 @@ struct task {
 
 /* What a source did when it was run, and what it wants next. */
 struct source_run {
-	unsigned work;	  /* units done, such as requests answered */
-	bool again;	  /* more is ready: run me again without waiting */
-	bool pause;	  /* a shared source only: leave its descriptor alone
+	unsigned work;    /* units done, such as requests answered */
+	bool again;       /* more is ready: run me again without waiting */
+	bool pause;       /* a shared source only: leave its descriptor alone
 			     for 100 ms (descriptors are exhausted) */
 	uint64_t tick_ns; /* run me at this monotonic time even if nothing
 			     happens; UINT64_MAX: never */
@@ -62,27 +62,29 @@ struct source;
 typedef void (*source_fn)(struct source *source, struct source_run *result);
 
 struct source {
-	/* Set before sched_add_source(), then never changed. */
+	/* Set before sched_add_source(), then never changed. run() leaves fd
+	 * unreadable, or asks for `again`. */
 	source_fn run;
-	int fd;		  /* readable means run me */
-	bool shared;	  /* polled by every worker (EPOLLEXCLUSIVE): a
-			     listening socket. Not shared: has a home. */
-	unsigned home;	  /* index of its worker; by sched_add_source() */
+	int fd;        /* readable means run me; -1: inbox and ticks only */
+	bool shared;   /* polled by every worker (EPOLLEXCLUSIVE): a
+			  listening socket, and has no inbox. Not shared:
+			  has a home. */
+	unsigned home; /* index of its worker; by sched_add_source() */
 	struct sched *sched;
 
-	/* Atomic: who holds it. See sched.c. */
+	/* Atomic, zero before sched_add_source(). See source.c. */
 	alignas(64) unsigned holder;
 	/* Atomic: pushed by any thread, taken whole by the holder. */
 	ck_stack_t inbox;
-	/* Atomic: something was left in the inbox, or `again` was asked for
-	 * by a holder that was not the home worker. */
+	/* Atomic: set by who wakes the source, cleared by a holder before it
+	 * looks into the inbox. */
 	unsigned notified;
 };
 
 struct sched_options {
-	unsigned workers;     /* 0: one for each processor we may use */
-	unsigned ring_size;   /* power of two; 0: 256. Tests use 2 and 4. */
-	uint64_t slice_ns;    /* 0: 200 us */
+	unsigned workers;   /* 0: one a processor we may use; at most 64 */
+	unsigned ring_size; /* power of two; 0: 256. Tests use 2 and 4. */
+	uint64_t slice_ns;  /* 0: 200 us */
 };
 
 MUST_CHECK enum err sched_create(struct sched **out,
@@ -106,7 +108,8 @@ void sched_destroy(struct sched *sched);
  * From a worker it goes to the end of that worker's queue. */
 void sched_submit(struct sched *sched, struct task *task);
 /* From a running task: the one it made ready runs next on this worker, three
- * times in a row at most; then as sched_submit(). */
+ * times in a row at most; then as sched_submit(). The slot holds one: what
+ * was in it moves to the queue. */
 void sched_submit_next(struct sched *sched, struct task *task);
 
 /* Any thread: leaves parcel for the source's holder. Waking is separate, so
@@ -131,16 +134,17 @@ void sched_expect_long(void);
 /* Counters, one set a worker; written by that worker, read by anybody with
  * sched_stats(). Durations in nanoseconds. */
 struct sched_stats {
-	uint64_t tasks;		  /* run */
-	uint64_t stolen;	  /* tasks taken from another worker's queue */
-	uint64_t sources_helped;  /* runs of another worker's source */
+	uint64_t tasks;          /* run */
+	uint64_t stolen;         /* tasks taken from another worker's queue */
+	uint64_t sources_helped; /* runs of another worker's source */
 	uint64_t source_runs;
-	uint64_t parks;
-	uint64_t wakes;		  /* sent to another worker */
-	uint64_t overflows;	  /* submits that went to the injector */
-	uint64_t queue_wait_ns;	  /* sum over tasks, from submit to run */
+	uint64_t parks;         /* waits for descriptors */
+	uint64_t polls;         /* looks at descriptors without waiting */
+	uint64_t wakes;         /* sent to another worker */
+	uint64_t overflows;     /* submits that went to the injector */
+	uint64_t queue_wait_ns; /* sum over tasks, from submit to run */
 	uint64_t queue_wait_max_ns;
-	uint64_t busy_ns;	  /* not parked */
+	uint64_t busy_ns; /* not parked */
 };
 void sched_stats(const struct sched *sched, unsigned worker,
 		 struct sched_stats *stats);
