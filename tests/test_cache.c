@@ -281,6 +281,24 @@ sieve_keeps_what_was_hit(void)
 }
 
 static void
+keys_differ_by_length_too(void)
+{
+	struct cache cache;
+	uint32_t key = 7;
+	bool well = cache_init(&cache, 800, free_object) == ERR_OK &&
+		    put(&cache, key, 10, 0);
+
+	for (size_t len = 0; well && len < sizeof(key); len++)
+		well = !cache_find(&cache, hash_of(key),
+				   (struct bytes){ &key, len });
+	ok(well, "a part of a key is not found");
+	ok(!cache_find(&cache, hash_of(key) + cache.mask + 1,
+		       (struct bytes){ &key, sizeof(key) }),
+	   "nor is another hash in the same bucket");
+	cache_fini(&cache);
+}
+
+static void
 sizes_have_limits(void)
 {
 	struct cache cache;
@@ -329,6 +347,7 @@ int
 main(void)
 {
 	sieve_keeps_what_was_hit();
+	keys_differ_by_length_too();
 	sizes_have_limits();
 	buckets_follow_the_budget();
 	evicts_as_the_model_does();
