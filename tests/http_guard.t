@@ -316,7 +316,7 @@ subtest 'deadlines' => sub {
     }
     ok $worst < 0.5 * Jackdaw::slowness(), 'others are answered meanwhile' or diag $worst;
     my $sockets = $server->wait_until(8 * $seconds, sub {
-        ($server->metric('jackdaw_connections') // 9) <= 2 });
+        ($server->metric('jackdaw_http_connections') // 9) <= 2 });
     ok $sockets, 'the reader that does not read is cut as well';
     is $server->stop, 0, 'the daemon ends well';
 };

@@ -92,7 +92,7 @@ subtest 'items' => sub {
     for my $item (@items) {
         ok !exists $item->{value} && !exists $item->{base64}, "$item->{key}: no value";
         my $etag = $server->get("$base$item->{key}")->{headers}{etag};
-        is $item->{etag}, $etag, "$item->{key}: the ETag";
+        is qq("$item->{etag}"), $etag, 'the ETag, without its quotes';
     }
     ($json) = scan('prefix=item/&values=1');
     @items = @{ $json->{items} };

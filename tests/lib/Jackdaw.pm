@@ -224,9 +224,10 @@ sub request {
     return $connection->request($method, $target, %options);
 }
 
-sub get    { return shift->_short('GET',    shift, undef, @_) }
-sub head   { return shift->_short('HEAD',   shift, undef, @_) }
-sub delete { return shift->_short('DELETE', shift, undef, @_) }
+# (target, content, headers)
+sub get    { return shift->_short('GET',    @_) }
+sub head   { return shift->_short('HEAD',   @_) }
+sub delete { return shift->_short('DELETE', @_) }
 sub put    { return shift->_short('PUT',    @_) }
 sub post   { return shift->_short('POST',   @_) }
 
@@ -305,7 +306,7 @@ sub is_problem {
     $is->('title', $problem->{title}, qr/^\S/);
     $is->('detail', $problem->{detail}, qr/^\S/);
     $is->('request_id', $problem->{request_id}, qr/^[A-Za-z0-9._-]{1,64}$/);
-    $is->('X-Request-Id', $headers->{'x-request-id'}, $problem->{request_id});
+    $is->('X-Request-Id', $headers->{'x-request-id'}, $problem->{request_id} // 'one');
     ok(!@wrong, $name // "$status $code")
         or diag join "\n", @wrong, $reply->{head} // '', $reply->{content};
     return $problem;
@@ -562,7 +563,7 @@ sub _parse_head {
     }
     return {
         protocol => $protocol, status => $status, reason => $reason,
-        success => $status =~ /^2/, headers => \%headers, head => $head,
+        success => scalar($status =~ /^2/), headers => \%headers, head => $head,
     };
 }
 
