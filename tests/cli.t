@@ -285,7 +285,7 @@ subtest 'any bytes' => sub {
         my $path = '/v1/kv/main/' . Jackdaw::encode($key);
         is $server->get($path)->{content}, $key, 'is the same key elsewhere';
         is((jackdaw('kv', 'get', 'main', '--', $key))[1], $key, 'and here');
-        is((jackdaw('kv', 'del', 'main', '--', $key))[0], 0, 'and goes');
+        is $server->delete($path)->{status}, 204, 'and goes';
     }
     runs ['kv', 'get', 'main', 'k' x 481], 1, '', qr/\(too_large, /;
 };
@@ -432,7 +432,7 @@ subtest 'progress' => sub {
     like $out, qr/import: 10000 items/, 'and counts all';
     $command = "'$client' --url $url kv export main >$tmp/out";
     ($status, $out) = Jackdaw->run('script', '-qec', $command, '/dev/null');
-    like $out, qr/^\r\e\[Kexport: .*\bexport: \d+ items/s, 'an export as well';
+    like $out, qr/\r\e\[Kexport: [1-9]\d+ items, .*\n\z/, 'an export as well';
     is slurp("$tmp/out") =~ /\e/, '', 'not in what it writes';
 };
 
@@ -465,8 +465,8 @@ subtest 'an interrupted export leaves nothing' => sub {
         if (!$pid) {
             $SIG{INT} = $SIG{TERM} = 'DEFAULT';
             open STDERR, '>', '/dev/null';
-            exec $client, '--url', "http://127.0.0.1:$port", qw(kv export silent), "$tmp/stopped";
-            POSIX::_exit(127);
+            exec $client, '--url', "http://127.0.0.1:$port", qw(kv export silent), "$tmp/stopped"
+                or POSIX::_exit(127);
         }
         my @left;
         my $begun = $server->wait_until(10, sub { @left = glob "$tmp/stopped*"; @left });
@@ -481,7 +481,7 @@ subtest 'an interrupted export leaves nothing' => sub {
 };
 
 subtest 'status' => sub {
-    my $out = runs ['status'], 0, qr/^server +http.*^ready +yes$.*^version +\d+\.\d+\.\d+$/ms;
+    my $out = runs ['status'], 0, qr/^server +http\N*\nready +yes\nversion +\d+\.\d+\.\d+\nstarted +\d{4}-/;
     like $out, qr/^store +main: \d+ keys, \d+\.\d [KM]iB of 64\.0 MiB$/m, 'a store';
     my $status = $json->decode(runs ['status', '-o', 'json'], 0, qr/^\{.*\}\n\z/);
     ok $status->{ready}, 'ready';

@@ -43,7 +43,7 @@ sub pattern {
     my @parts = split /(\.\.\.|request id \w+|\d+(?:\.\d+)?)/, $line;
     my $status = $line =~ m{^HTTP/1\.1 \d+|^exit status};
     return join '', map {
-        $_ eq '...' ? '.*'
+        $_ eq '...' ? '\\N*'
             : /^request id/ ? 'request id \w+'
             : /^\d/ && !$status ? '\d+(?:\.\d+)?'
             : quotemeta
@@ -100,7 +100,9 @@ END {
 
 my $readme = slurp("$root/README.md");
 my @first_screen = (split /\n/, $readme)[0 .. 23];
-ok((grep { /\bmake $_\b/ } @first_screen), "README's first screen has `make $_`") for qw(run check);
+for my $goal (qw(run check)) {
+    ok((grep { /\bmake $goal\b/ } @first_screen), "README's first screen has `make $goal`");
+}
 my ($walk) = $readme =~ /^(## Ten minutes.*?)^## /ms or die 'no walk-through';
 my @blocks = blocks($walk);
 cmp_ok scalar @blocks, '>=', 8, 'it has blocks of commands';
@@ -122,7 +124,7 @@ subtest 'what `make run` suggests' => sub {
 # One shell for all blocks, as the reader's; it tells where each ends.
 my $script = "exec 2>&1\n";
 for my $i (0 .. $#blocks) {
-    $script .= $blocks[$i][0] . "echo \"#### $i \$?\"\n";
+    $script .= $blocks[$i][0] . "printf '\\n#### $i %d\\n' \$?\n";
 }
 $script =~ s/127\.0\.0\.1:8080/$address/g;
 open my $file, '>', "$tmp/script" or die $!;

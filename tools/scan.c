@@ -85,6 +85,8 @@ print_page(struct scan *scan)
 
 	if (!json_is_array(items))
 		return say_unreadable();
+	if (json && scan->pages++ == 0)
+		fputs("{\"items\":[", stdout);
 	json_array_foreach(items, i, item)
 	{
 		bool good =

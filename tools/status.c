@@ -4,6 +4,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "core/json.h"
 #include "tools/answer.h"
@@ -22,22 +23,35 @@ struct report {
 
 /* ---- figures ----------------------------------------------------------- */
 
+enum kind { KIND_COUNT, KIND_BYTES, KIND_TIME };
+
 static const struct {
-	const char *name; /* in JSON, and in text without '_' */
+	const char *name, *label; /* in JSON, in text */
+	enum kind kind;
 	const char *metric;
 	const char *status; /* NULL: all */
 } figures[] = {
-	{ "workers", "jackdaw_workers", NULL },
-	{ "connections", "jackdaw_http_connections", NULL },
-	{ "requests", "jackdaw_http_requests_total", NULL },
-	{ "status_500", "jackdaw_http_requests_total", "500" },
-	{ "status_503", "jackdaw_http_requests_total", "503" },
-	{ "status_507", "jackdaw_http_requests_total", "507" },
-	{ "cache_hits", "jackdaw_cache_hits_total", NULL },
-	{ "cache_misses", "jackdaw_cache_misses_total", NULL },
-	{ "steals", "jackdaw_sched_steals_total", NULL },
-	{ "memory_bytes", "jackdaw_resident_memory_bytes", NULL },
-	{ "start_time_seconds", "jackdaw_start_time_seconds", NULL },
+	{ "start_time_seconds", "started", KIND_TIME,
+	  "jackdaw_start_time_seconds", NULL },
+	{ "memory_bytes", "memory", KIND_BYTES, "jackdaw_resident_memory_bytes",
+	  NULL },
+	{ "workers", "workers", KIND_COUNT, "jackdaw_workers", NULL },
+	{ "steals", "tasks stolen", KIND_COUNT, "jackdaw_sched_steals_total",
+	  NULL },
+	{ "connections", "connections", KIND_COUNT, "jackdaw_http_connections",
+	  NULL },
+	{ "requests", "requests", KIND_COUNT, "jackdaw_http_requests_total",
+	  NULL },
+	{ "status_500", "failed (500)", KIND_COUNT,
+	  "jackdaw_http_requests_total", "500" },
+	{ "status_503", "refused (503)", KIND_COUNT,
+	  "jackdaw_http_requests_total", "503" },
+	{ "status_507", "full (507)", KIND_COUNT, "jackdaw_http_requests_total",
+	  "507" },
+	{ "cache_hits", "cache hits", KIND_COUNT, "jackdaw_cache_hits_total",
+	  NULL },
+	{ "cache_misses", "cache misses", KIND_COUNT,
+	  "jackdaw_cache_misses_total", NULL },
 };
 
 static const struct {
@@ -121,17 +135,26 @@ print_stores(const struct report *report)
 	}
 }
 
-/* "cache_hits" as "cache hits". */
 static void
 print_figure(const struct report *report, size_t i)
 {
-	char name[32];
+	time_t number = (time_t)figure(report, i);
+	char text[64] = "unknown";
+	struct tm tm;
 
-	snprintf(name, sizeof(name), "%s", figures[i].name);
-	for (char *c = name; *c; c++)
-		if (*c == '_')
-			*c = ' ';
-	printf("%-18s %" PRIu64 "\n", name, figure(report, i));
+	switch (figures[i].kind) {
+	case KIND_COUNT:
+		snprintf(text, sizeof(text), "%lld", (long long)number);
+		break;
+	case KIND_BYTES:
+		human_size(text, (double)number);
+		break;
+	case KIND_TIME:
+		if (localtime_r(&number, &tm))
+			strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+		break;
+	}
+	print_row(figures[i].label, bytes_of(text));
 }
 
 static void
