@@ -21,6 +21,8 @@ is_minded(const struct worker *worker, const struct source *source,
 	       (worker->minded & behind) & WORKER_BIT(source->home);
 }
 
+/* True: it has more. A little work is no reason to look again, the wait that
+ * follows finds what came meanwhile. */
 static bool
 help(struct worker *worker, struct source *source) ON_WORKER
 {
@@ -34,7 +36,7 @@ help(struct worker *worker, struct source *source) ON_WORKER
 		stat_add(&worker->stats.wakes, 1);
 	if (result.tick_ns < worker->minded_tick_ns)
 		worker->minded_tick_ns = result.tick_ns;
-	return result.work > 0 || result.again;
+	return result.again || result.work >= HOT_WORK;
 }
 
 bool

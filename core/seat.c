@@ -18,9 +18,6 @@
 
 #include "core/worker.h"
 
-/* Two make a batch: one request is answered before the client sends the next,
- * so after it there is nothing to find. */
-enum { HOT_WORK = 2 };
 enum { EVENTS_MAX = 64 };
 
 static enum err
@@ -65,8 +62,9 @@ seats_fini(struct worker *worker)
 bool
 seats_poll_is_due(const struct worker *worker, uint64_t now)
 {
+	/* Never straight after a wait, however long ago that seems to be. */
 	return worker->turns >= TURNS_PER_POLL ||
-	       now - worker->polled_ns >= TURN_NS;
+	       (worker->turns > 0 && now - worker->polled_ns >= TURN_NS);
 }
 
 uint64_t

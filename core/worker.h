@@ -28,6 +28,10 @@ enum {
 	TURNS_PER_POLL = 16,
 	/* Taken at once from the injector or from another worker. */
 	BATCH_MAX = 32,
+	/* Units of work that make a source hot. Two make a batch: one request
+	 * is answered before its client sends the next, so after a single one
+	 * there is nothing to find. */
+	HOT_WORK = 2,
 	/* sched_slice_over() looks at the clock every so many calls: requests
 	 * answered in place take 5 to 10 us, a slice is 200. */
 	CALLS_PER_LOOK = 16,
@@ -143,8 +147,8 @@ uint64_t seats_deadline(const struct worker *worker) ON_WORKER;
 
 /* ---- help.c ---- */
 
-/* Runs the free sources of workers that are behind, once each. True: there
- * was something to do. */
+/* Runs the free sources of workers that are behind, once each. True: some
+ * have more. */
 bool help_others(struct worker *worker) ON_WORKER;
 /* A worker fell behind, or a source was woken, since help_others(). */
 bool help_is_wanted(const struct worker *worker) ON_WORKER;

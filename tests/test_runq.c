@@ -37,7 +37,7 @@ full_queue_refuses(void)
 
 	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
 		struct runq runq = new_runq(sizes[i]);
-		struct task task;
+		struct task task = { 0 };
 		unsigned pushed = 0;
 
 		while (runq_push(&runq, &task))
@@ -75,7 +75,7 @@ static void
 slot_goes_first_and_is_not_stealable(void)
 {
 	struct runq runq = new_runq(4);
-	struct task queued, first, second;
+	struct task queued = { 0 }, first = { 0 }, second = { 0 };
 
 	ok(runq_push(&runq, &queued), "one is queued");
 	ok(!runq_push_next(&runq, &first), "the slot was free");
@@ -94,7 +94,7 @@ static void
 slot_wins_three_times_in_a_row(void)
 {
 	struct runq runq = new_runq(4);
-	struct task task, queued;
+	struct task task = { 0 }, queued = { 0 };
 	unsigned wins = 0;
 
 	ok(runq_push(&runq, &queued), "one is queued");
@@ -345,7 +345,7 @@ injector_serves_a_crowd(unsigned each)
 int
 main(void)
 {
-	unsigned long tasks = tap_rounds("RUNQ_TASKS", 10000000 / SLOWER);
+	unsigned long tasks = tap_rounds("RUNQ_TASKS", 5000000 / SLOWER);
 
 	empty_queue_gives_nothing();
 	full_queue_refuses();

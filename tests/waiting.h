@@ -18,7 +18,7 @@
 #define DEADLINE_NS (20 * NS_PER_S)
 
 #if defined(__SANITIZE_ADDRESS__)
-enum { SLOWER = 4 };
+enum { SLOWER = 10 };
 #elif defined(UNDER_TSAN)
 enum { SLOWER = 25 };
 #else
