@@ -4,10 +4,10 @@
 #include <ck_pr.h>
 #include <stdlib.h>
 
-/* One bucket for 512 bytes of budget: the size of a small reply with its
- * headers, so chains stay short. 2^20 buckets are 8 MiB of pointers. */
+/* One bucket for 256 bytes of budget: the size of a small entry, so chains
+ * stay short. 2^20 buckets are 8 MiB of pointers. */
 enum {
-	BYTES_PER_BUCKET = 512,
+	BYTES_PER_BUCKET = 256,
 	BUCKETS_MIN = 64,
 	BUCKETS_MAX = 1 << 20,
 };
@@ -33,8 +33,11 @@ cache_init(struct cache *cache, size_t budget,
 	/* calloc, since it takes large arrays as zero pages that do not exist
 	 * until they are written. */
 	cache->buckets = calloc(count, sizeof(*cache->buckets));
-	if (!cache->buckets)
+	cache->missed = calloc(count, sizeof(*cache->missed));
+	if (!cache->buckets || !cache->missed) {
+		cache_fini(cache);
 		return ERR_NOMEM;
+	}
 	cache->mask = count - 1;
 	return ERR_OK;
 }
@@ -45,6 +48,7 @@ cache_fini(struct cache *cache)
 	while (cache->oldest)
 		cache_remove(cache, cache->oldest);
 	free(cache->buckets);
+	free(cache->missed);
 	*cache = (struct cache){ 0 };
 }
 
@@ -75,6 +79,22 @@ void
 cache_miss(struct cache *cache)
 {
 	set(&cache->misses, cache->misses + 1);
+}
+
+bool
+cache_wants(struct cache *cache, uint64_t hash)
+{
+	uint16_t *missed, print = (uint16_t)(hash >> 48);
+
+	if (!cache->buckets)
+		return false;
+	if (cache->used < cache->budget - cache->budget / 16)
+		return true;
+	missed = &cache->missed[(hash >> 16) & cache->mask];
+	if (*missed == print)
+		return true;
+	*missed = print;
+	return false;
 }
 
 static void

@@ -31,6 +31,7 @@ struct cache_entry {
 
 struct cache {
 	struct cache_entry **buckets;
+	uint16_t *missed; /* prints of hashes that were missed, by hash */
 	size_t mask;
 	struct cache_entry *newest, *oldest, *hand;
 	size_t budget;
@@ -54,6 +55,13 @@ struct cache_entry *cache_find(struct cache *cache, uint64_t hash,
 			       struct bytes key);
 void cache_hit(struct cache *cache, struct cache_entry *entry);
 void cache_miss(struct cache *cache);
+/*
+ * Is it worth inserting what was missed? Always while there is room; later
+ * only what was missed before, not long ago. So keys that are read once do not
+ * pay for an insertion and an eviction each, nor push out others (the
+ * doorkeeper of Einziger, Friedman and Manes, "TinyLFU", 2017).
+ */
+MUST_CHECK bool cache_wants(struct cache *cache, uint64_t hash);
 
 /* Takes the entry; evicts until it fits. An entry of the same key is replaced,
  * which is no eviction. One larger than an eighth of the budget is refused:

@@ -18,46 +18,76 @@
 
 /* ---- reading ------------------------------------------------------------ */
 
-/* What a GET is answered from: a kept reply, or a record in the snapshot. */
+/* What a GET is answered from: a record in the cache or in the snapshot. */
 struct found {
-	struct kept_reply *kept;
-	bool hit;    /* it was kept before */
-	bool cached; /* the cache owns it; otherwise this request does */
-	uint64_t now_ms;
+	struct kv_record record;
+	struct kept *kept; /* NULL: it is in the snapshot alone */
+	bool hit;
+	uint64_t hash;
+	uint64_t now_ms; /* 0: not asked for yet */
 };
 
-static struct kept_reply *
-find_kept(struct local *local, struct request *request, uint64_t hash,
-	  uint64_t word, uint64_t *now_ms)
+static bool
+find_kept(struct local *local, struct request *request, uint64_t word,
+	  struct found *found)
 {
 	struct cache_entry *entry =
-		cache_find(&local->cache, hash, request->key_tagged);
-	struct kept_reply *kept;
+		cache_find(&local->cache, found->hash, request->key_tagged);
+	struct kept *kept;
 
 	if (!entry)
-		return NULL;
-	kept = CONTAINER_OF(entry, struct kept_reply, entry);
-	if (kept->expires_ms)
-		*now_ms = clock_wall_ms();
-	if (kept->version == word &&
-	    (!kept->expires_ms || *now_ms < kept->expires_ms))
-		return kept;
-	cache_remove(&local->cache, entry);
-	return NULL;
+		return false;
+	kept = kept_of(entry);
+	if (kept->record.expires_ms)
+		found->now_ms = clock_wall_ms();
+	if (kept->version != word ||
+	    (kept->record.expires_ms &&
+	     found->now_ms >= kept->record.expires_ms)) {
+		cache_remove(&local->cache, entry);
+		return false;
+	}
+	cache_hit(&local->cache, entry);
+	found->record = kept->record;
+	found->kept = kept;
+	found->hit = true;
+	return true;
 }
 
 static enum err
 read_key(struct local *local, struct request *request, bool fresh,
-	 uint64_t now_ms, struct kv_record *record)
+	 struct found *found)
 {
 	struct kv_read *read = local->reads[request->store];
 	enum err err;
 
+	if (!read)
+		return ERR_OVERLOADED;
+	found->now_ms = clock_wall_ms();
 	err = kv_read_renew(read, fresh);
 	if (err)
 		return err;
 	local->reads_used |= 1u << request->store;
-	return kv_get(read, request->key, now_ms, record);
+	return kv_get(read, request->key, found->now_ms, &found->record);
+}
+
+/* Kept for the next, where the cache wants it. Without memory it is not. */
+static void
+keep(struct local *local, struct request *request, uint64_t word,
+     struct found *found)
+{
+	struct kept *kept;
+
+	if (!cache_wants(&local->cache, found->hash))
+		return;
+	kept = kept_create(found->hash, request->key_tagged, &found->record);
+	if (!kept)
+		return;
+	kept->version = word;
+	if (!cache_insert(&local->cache, &kept->entry)) {
+		kept_unref(kept);
+		return;
+	}
+	found->kept = kept;
 }
 
 /*
@@ -72,33 +102,17 @@ look_up(struct local *local, struct request *request, struct found *found)
 	uint64_t word =
 		version_note(kv_versions(request->kv), version_stripe(hash));
 	bool odd = version_is_odd(word);
-	struct kv_record record;
 	enum err err;
 
-	found->now_ms = 0;
+	*found = (struct found){ .hash = hash };
 	kv_touch_used(request->kv, hash);
-	if (!odd) {
-		found->kept =
-			find_kept(local, request, hash, word, &found->now_ms);
-		if (found->kept) {
-			found->hit = found->cached = true;
-			cache_hit(&local->cache, &found->kept->entry);
-			return ERR_OK;
-		}
-	}
+	if (!odd && find_kept(local, request, word, found))
+		return ERR_OK;
 	cache_miss(&local->cache);
-	found->now_ms = clock_wall_ms();
-	err = read_key(local, request, odd, found->now_ms, &record);
-	if (err)
-		return err;
-	found->kept = reply_keep(request, hash, &record);
-	if (!found->kept)
-		return ERR_NOMEM;
-	found->kept->version = word;
-	found->hit = false;
-	found->cached =
-		!odd && cache_insert(&local->cache, &found->kept->entry);
-	return ERR_OK;
+	err = read_key(local, request, odd, found);
+	if (!err && !odd)
+		keep(local, request, word, found);
+	return err;
 }
 
 static void
@@ -110,23 +124,38 @@ send_not_modified(struct request *request, const struct found *found)
 	reply_header(
 		&reply, "Cache-Status",
 		bytes_of(found->hit ? "jackdaw; hit" : "jackdaw; fwd=miss"));
-	reply_etag(&reply, found->kept->seq);
+	reply_etag(&reply, found->record.seq);
 	reply_send(&reply);
+}
+
+/* A large value is sent from where it is kept; one that is not kept is copied
+ * out of the snapshot, which must not wait for a slow client. */
+static void
+send_whole(struct request *request, const struct found *found)
+{
+	struct reply reply;
+
+	reply_begin(&reply, request, 200);
+	reply_value_headers(&reply, &found->record, found->hit, found->now_ms);
+	if (found->kept && found->record.value.len > FRAME_BODY_MAX)
+		reply_send_kept(&reply, found->kept);
+	else
+		reply_send_copy(&reply, found->record.value);
 }
 
 static void
 send_range(struct request *request, const struct found *found, size_t first,
 	   size_t last)
 {
-	const struct kept_reply *kept = found->kept;
+	struct bytes value = found->record.value;
 	struct reply reply;
 
 	reply_begin(&reply, request, 206);
 	reply_headerf(&reply, "Content-Range", "bytes %zu-%zu/%zu", first, last,
-		      kept->value.len);
-	reply_kept_headers(&reply, kept, found->hit, found->now_ms);
+		      value.len);
+	reply_value_headers(&reply, &found->record, found->hit, found->now_ms);
 	reply_send_copy(&reply,
-			(struct bytes){ (const char *)kept->value.data + first,
+			(struct bytes){ (const char *)value.data + first,
 					last - first + 1 });
 }
 
@@ -135,46 +164,54 @@ send_outside(struct request *request, const struct found *found)
 {
 	reply_problem_header(
 		request, 416, "the range begins behind the value's end",
-		"Content-Range", "bytes */%zu", found->kept->value.len);
+		"Content-Range", "bytes */%zu", found->record.value.len);
 }
 
 /* HEAD has no ranges (RFC 9110, section 14.2: only GET). */
 static void
+send_value(struct request *request, const struct found *found)
+{
+	const struct kv_record *record = &found->record;
+	size_t first, last;
+	enum range range = RANGE_NONE;
+
+	if (request->method == METHOD_GET && request->headers.range.data)
+		range = range_parse(&request->headers, record->seq,
+				    record->modified_ms, record->value.len,
+				    &first, &last);
+	switch (range) {
+	case RANGE_NONE:
+		send_whole(request, found);
+		break;
+	case RANGE_SOME:
+		send_range(request, found, first, last);
+		break;
+	case RANGE_OUTSIDE:
+		send_outside(request, found);
+		break;
+	}
+}
+
+static void
 send_found(struct request *request, const struct found *found)
 {
-	const struct kept_reply *kept = found->kept;
-	size_t first, last;
+	const struct kv_record *record = &found->record;
 
-	switch (conditions_judge(&request->headers, kept->seq,
-				 kept->modified_ms)) {
+	switch (conditions_judge(&request->headers, record->seq,
+				 record->modified_ms)) {
 	case VERDICT_MALFORMED:
 		reply_problem(request, 400, NULL,
 			      "an entity tag is malformed: \"123\" or *");
-		return;
+		break;
 	case VERDICT_FAILED:
-		reply_condition(request, kept->seq);
-		return;
+		reply_condition(request, record->seq);
+		break;
 	case VERDICT_NOT_MODIFIED:
 		send_not_modified(request, found);
-		return;
-	case VERDICT_SEND:
 		break;
-	}
-	switch (request->method == METHOD_GET
-			? range_parse(&request->headers, kept->seq,
-				      kept->modified_ms, kept->value.len,
-				      &first, &last)
-			: RANGE_NONE) {
-	case RANGE_NONE:
-		reply_send_kept(request, found->kept, found->hit,
-				found->now_ms);
-		return;
-	case RANGE_SOME:
-		send_range(request, found, first, last);
-		return;
-	case RANGE_OUTSIDE:
-		send_outside(request, found);
-		return;
+	case VERDICT_SEND:
+		send_value(request, found);
+		break;
 	}
 }
 
@@ -184,18 +221,12 @@ kv_key_get(struct request *request)
 	struct found found;
 	enum err err = look_up(local_self(), request, &found);
 
-	if (err == ERR_NOTFOUND) {
+	if (err == ERR_NOTFOUND)
 		reply_problem(request, 404, NULL, "there is no such key");
-		return;
-	}
-	if (err) {
+	else if (err)
 		reply_error(request, err);
-		return;
-	}
-	send_found(request, &found);
-	/* Where it is being sent libmicrohttpd has a count of its own. */
-	if (!found.cached)
-		kept_reply_free(&found.kept->entry);
+	else
+		send_found(request, &found);
 }
 
 /* ---- writing ------------------------------------------------------------ */

@@ -49,7 +49,7 @@ struct daemon {
 	struct sequence *sequence;
 	int lock_fd;
 	pthread_t main_thread;
-	char message[512];
+	char message[PATH_MAX + 256];
 };
 
 /* ---- options ------------------------------------------------------------ */

@@ -13,19 +13,6 @@
 #include "http/conn.h"
 #include "http/shard.h"
 
-#define FIRST_HEADER "X-Request-Id"
-
-static const char hit_text[] = "jackdaw; hit     ";
-static const char miss_text[] = "jackdaw; fwd=miss";
-static_assert(sizeof(hit_text) == sizeof(miss_text),
-	      "one overwrites the other in place; blanks at the end of a "
-	      "field are no part of its value (RFC 9110, section 5.5)");
-enum {
-	CACHE_STATUS_LEN = sizeof(miss_text) - 1,
-	/* Seconds left of any expiry in milliseconds that we take. */
-	MAX_AGE_LEN = 16,
-};
-
 /* ---- the head ----------------------------------------------------------- */
 
 void
@@ -33,7 +20,6 @@ reply_begin(struct reply *reply, struct request *request, unsigned status)
 {
 	reply->request = request;
 	reply->status = status;
-	reply->lines = 0;
 	reply->len = request->id_len;
 	memcpy(reply->head, request->id, request->id_len);
 }
@@ -44,11 +30,10 @@ reply_header(struct reply *reply, const char *name, struct bytes value)
 	size_t name_len = strlen(name);
 	char *out = reply->head + reply->len;
 
-	if (value.len == 0 || reply->lines == HEAD_LINES_MAX ||
-	    reply->len + 2 + name_len + 2 + value.len >= HEAD_MAX)
+	if (value.len == 0 ||
+	    reply->len + 2 + name_len + 2 + value.len > HEAD_MAX)
 		return;
-	reply->ends[reply->lines++] = (unsigned short)reply->len;
-	out = mempcpy(out, "  ", 2);
+	out = mempcpy(out, "\r\n", 2);
 	out = mempcpy(out, name, name_len);
 	out = mempcpy(out, ": ", 2);
 	out = mempcpy(out, value.data, value.len);
@@ -72,27 +57,16 @@ reply_headerf(struct reply *reply, const char *name, const char *format, ...)
 void
 reply_etag(struct reply *reply, uint64_t seq)
 {
-	reply_headerf(reply, "ETag", "\"%llu\"", (unsigned long long)seq);
-}
+	char text[24];
+	char *end = text + sizeof(text), *at = end;
 
-/*
- * The head as the value of the first header. Returns where libmicrohttpd
- * keeps it: stable until the response is destroyed, and copied out while the
- * reply's head is built, before the handler of any other request runs.
- */
-static char *
-put_head(struct MHD_Response *response, struct reply *reply)
-{
-	char *kept;
-
-	reply->head[reply->len] = '\0';
-	if (!MHD_add_response_header(response, FIRST_HEADER, reply->head))
-		return NULL;
-	kept = (char *)(uintptr_t)MHD_get_response_header(response,
-							  FIRST_HEADER);
-	for (unsigned i = 0; kept && i < reply->lines; i++)
-		memcpy(kept + reply->ends[i], "\r\n", 2);
-	return kept;
+	/* By hand, since every reply to a GET has one. */
+	*--at = '"';
+	do
+		*--at = (char)('0' + seq % 10);
+	while (seq /= 10);
+	*--at = '"';
+	reply_header(reply, "ETag", (struct bytes){ at, (size_t)(end - at) });
 }
 
 /* ---- sending ------------------------------------------------------------ */
@@ -105,16 +79,26 @@ queue(struct request *request, unsigned status, struct MHD_Response *response)
 	shard_queue(request, status, response);
 }
 
+/* No memory for even this: the connection is closed. */
+static void
+give_up(struct request *request)
+{
+	request->state = REQUEST_CUT;
+	request->status = 503;
+}
+
+/* A response of its own, for what no frame can do. Takes response, which may
+ * be NULL. */
 static void
 send_response(struct reply *reply, struct MHD_Response *response)
 {
 	struct request *request = reply->request;
+	char *head = response ? frame_add_head(response, reply->len) : NULL;
 
-	if (!response || !put_head(response, reply)) {
-		/* No memory for even this: the connection is closed. */
-		request->state = REQUEST_CUT;
-		request->status = 503;
+	if (!head) {
+		give_up(request);
 	} else {
+		memcpy(head, reply->head, reply->len);
 		if (server_draining(local_self()->server) &&
 		    !MHD_add_response_header(response, "Connection", "close"))
 			log_warn("no memory for a header");
@@ -124,22 +108,42 @@ send_response(struct reply *reply, struct MHD_Response *response)
 		MHD_destroy_response(response);
 }
 
-void
-reply_send(struct reply *reply)
+/* The frame is the request's until that ends. */
+static void
+send_frame(struct reply *reply, struct bytes body)
 {
-	send_response(reply,
-		      MHD_create_response_from_buffer(0, (void *)(uintptr_t) "",
-						      MHD_RESPMEM_PERSISTENT));
+	struct request *request = reply->request;
+	struct frame *frame =
+		frame_take(&local_self()->frames, reply->len, body.len);
+
+	if (!frame) {
+		give_up(request);
+		return;
+	}
+	memcpy(frame->head, reply->head, reply->len);
+	if (body.len)
+		memcpy(frame->body, body.data, body.len);
+	request->frame = frame;
+	queue(request, reply->status, frame->response);
 }
 
 void
 reply_send_copy(struct reply *reply, struct bytes body)
 {
-	send_response(reply,
-		      MHD_create_response_from_buffer(
-			      body.len,
-			      (void *)(uintptr_t)(body.len ? body.data : ""),
-			      MHD_RESPMEM_MUST_COPY));
+	if (body.len <= FRAME_BODY_MAX &&
+	    !server_draining(local_self()->server))
+		send_frame(reply, body);
+	else
+		send_response(reply,
+			      MHD_create_response_from_buffer(
+				      body.len, (void *)(uintptr_t)body.data,
+				      MHD_RESPMEM_MUST_COPY));
+}
+
+void
+reply_send(struct reply *reply)
+{
+	reply_send_copy(reply, bytes_of(""));
 }
 
 void
@@ -405,206 +409,102 @@ reply_cut(struct request *request, enum err err)
 		reply_cut_problem(request, status, code, "%s", err_text(err));
 }
 
-/* ---- replies that are kept ---------------------------------------------- */
+/* ---- values ------------------------------------------------------------- */
 
 static void
-kept_free(void *kept)
+put_max_age(struct reply *reply, uint64_t expires_ms, uint64_t now_ms)
 {
-	free(kept);
+	uint64_t left_ms = expires_ms > now_ms ? expires_ms - now_ms : 0;
+
+	reply_headerf(reply, "Cache-Control", "max-age=%llu",
+		      (unsigned long long)(left_ms / 1000));
 }
 
 void
-kept_reply_free(struct cache_entry *entry)
-{
-	struct kept_reply *kept = CONTAINER_OF(entry, struct kept_reply, entry);
-
-	/* Frees kept when nobody sends it any more. */
-	MHD_destroy_response(kept->response);
-}
-
-/* What malloc and libmicrohttpd add to a kept reply: its own block, the
- * response (about 200 bytes), a header's record, name and text. */
-static uint32_t
-kept_size(size_t data_len, size_t head_len)
-{
-	enum { RESPONSE = 208, HEADER = 64, NAME = 16, MALLOC = 16 };
-
-	return (uint32_t)(sizeof(struct kept_reply) + data_len + head_len +
-			  RESPONSE + HEADER + NAME + 5 * MALLOC);
-}
-
-static struct kept_reply *
-kept_create(struct request *request, uint64_t hash,
-	    const struct kv_record *record)
-{
-	struct bytes key = request->key_tagged;
-	size_t data_len = key.len + record->type.len + record->value.len;
-	struct kept_reply *kept = malloc(sizeof(*kept) + data_len);
-	char *out;
-
-	if (!kept)
-		return NULL;
-	out = kept->data;
-	kept->entry.hash = hash;
-	kept->entry.key = out;
-	kept->entry.key_len = (uint32_t)key.len;
-	out = mempcpy(out, key.data, key.len);
-	kept->type = (struct bytes){ out, record->type.len };
-	out = mempcpy(out, record->type.data, record->type.len);
-	kept->value = (struct bytes){ out, record->value.len };
-	memcpy(out, record->value.data, record->value.len);
-	kept->seq = record->seq;
-	kept->modified_ms = record->modified_ms;
-	kept->expires_ms = record->expires_ms;
-	return kept;
-}
-
-/* Places in a head that are set at each use. */
-struct places {
-	size_t cache_status, max_age;
-};
-
-/* Seconds left, padded with blanks at the end. */
-static void
-put_max_age(char *out, uint64_t expires_ms, uint64_t now_ms)
-{
-	uint64_t left = expires_ms > now_ms ? expires_ms - now_ms : 0;
-	char text[24];
-	int len = snprintf(text, sizeof(text), "%llu",
-			   (unsigned long long)(left / 1000));
-
-	memset(out, ' ', MAX_AGE_LEN);
-	memcpy(out, text,
-	       (size_t)len < MAX_AGE_LEN ? (size_t)len : MAX_AGE_LEN);
-}
-
-/* The head that every whole reply to a GET has. X-Content-Type-Options: what
- * a client stored must not become a page of ours in somebody's browser. */
-static void
-kept_head(struct reply *reply, const struct kept_reply *kept,
-	  struct places *places)
+reply_value_headers(struct reply *reply, const struct kv_record *record,
+		    bool hit, uint64_t now_ms)
 {
 	char date[HTTP_DATE_SIZE];
 
-	reply_header(reply, "Cache-Status", bytes_of(miss_text));
-	places->cache_status = reply->len - CACHE_STATUS_LEN;
-	places->max_age = 0;
-	if (kept->expires_ms) {
-		reply_headerf(reply, "Cache-Control", "max-age=%*s",
-			      MAX_AGE_LEN, "");
-		places->max_age = reply->len - MAX_AGE_LEN;
-	}
-	reply_etag(reply, kept->seq);
-	http_date(kept->modified_ms, date);
-	reply_header(reply, "Last-Modified", bytes_of(date));
+	reply_header(reply, "Cache-Status",
+		     bytes_of(hit ? "jackdaw; hit" : "jackdaw; fwd=miss"));
+	if (record->expires_ms)
+		put_max_age(reply, record->expires_ms, now_ms);
+	reply_etag(reply, record->seq);
+	http_date(record->modified_ms, date);
+	reply_header(reply, "Last-Modified",
+		     (struct bytes){ date, HTTP_DATE_SIZE - 1 });
 	reply_header(reply, "Content-Type",
-		     kept->type.len ? kept->type
-				    : bytes_of("application/octet-stream"));
+		     record->type.len ? record->type
+				      : bytes_of("application/octet-stream"));
 	reply_header(reply, "X-Content-Type-Options", bytes_of("nosniff"));
 	reply_header(reply, "Accept-Ranges", bytes_of("bytes"));
 }
 
-struct kept_reply *
-reply_keep(struct request *request, uint64_t hash,
-	   const struct kv_record *record)
-{
-	struct kept_reply *kept = kept_create(request, hash, record);
-	struct reply reply;
-	struct places places;
-	char *head;
-
-	if (!kept)
-		return NULL;
-	kept->response = MHD_create_response_from_buffer_with_free_callback_cls(
-		kept->value.len, (void *)(uintptr_t)kept->value.data, kept_free,
-		kept);
-	if (!kept->response) {
-		free(kept);
-		return NULL;
-	}
-	/* The place of an id of ours: a client's own goes another way. */
-	reply_begin(&reply, request, 200);
-	memset(reply.head, '0', REQUEST_ID_OURS);
-	reply.len = REQUEST_ID_OURS;
-	kept_head(&reply, kept, &places);
-	head = put_head(kept->response, &reply);
-	if (!head) {
-		kept_reply_free(&kept->entry);
-		return NULL;
-	}
-	kept->id = head;
-	kept->cache_status = head + places.cache_status;
-	kept->max_age = places.max_age ? head + places.max_age : NULL;
-	kept->entry.size = kept_size(kept->entry.key_len + kept->type.len +
-					     kept->value.len,
-				     reply.len);
-	return kept;
-}
-
-void
-reply_kept_headers(struct reply *reply, const struct kept_reply *kept, bool hit,
-		   uint64_t now_ms)
-{
-	struct places places;
-
-	kept_head(reply, kept, &places);
-	memcpy(reply->head + places.cache_status, hit ? hit_text : miss_text,
-	       CACHE_STATUS_LEN);
-	if (places.max_age)
-		put_max_age(reply->head + places.max_age, kept->expires_ms,
-			    now_ms);
-}
-
-/* The same reply with what differs: a client's own id, or the closing of the
- * connection. */
 static void
-send_kept_apart(struct request *request, struct kept_reply *kept, bool hit,
-		uint64_t now_ms)
+let_go(void *kept)
 {
-	struct reply reply;
-
-	reply_begin(&reply, request, 200);
-	reply_kept_headers(&reply, kept, hit, now_ms);
-	reply_send_copy(&reply, kept->value);
+	kept_unref(kept);
 }
 
 void
-reply_send_kept(struct request *request, struct kept_reply *kept, bool hit,
-		uint64_t now_ms)
+reply_send_kept(struct reply *reply, struct kept *kept)
 {
-	if (request->id_len != REQUEST_ID_OURS ||
-	    server_draining(local_self()->server)) {
-		send_kept_apart(request, kept, hit, now_ms);
-		return;
-	}
-	/* In place: put_head() says why nobody is reading these now. */
-	memcpy(kept->id, request->id, REQUEST_ID_OURS);
-	memcpy(kept->cache_status, hit ? hit_text : miss_text,
-	       CACHE_STATUS_LEN);
-	if (kept->max_age)
-		put_max_age(kept->max_age, kept->expires_ms, now_ms);
-	queue(request, 200, kept->response);
+	struct bytes value = kept->record.value;
+	struct MHD_Response *response;
+
+	response = MHD_create_response_from_buffer_with_free_callback_cls(
+		value.len, (void *)(uintptr_t)value.data, let_go, kept);
+	if (response)
+		kept_ref(kept);
+	send_response(reply, response);
 }
 
 /* ---- dates -------------------------------------------------------------- */
 
-void
-http_date(uint64_t wall_ms, char out[HTTP_DATE_SIZE])
+static void
+put_two(char *out, unsigned number)
+{
+	out[0] = (char)('0' + number / 10 % 10);
+	out[1] = (char)('0' + number % 10);
+}
+
+static void
+put_day(time_t seconds, char out[HTTP_DATE_SIZE])
 {
 	static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed",
 					 "Thu", "Fri", "Sat" };
 	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr",
 					    "May", "Jun", "Jul", "Aug",
 					    "Sep", "Oct", "Nov", "Dec" };
-	time_t seconds = (time_t)(wall_ms / 1000);
 	struct tm tm;
 
 	gmtime_r(&seconds, &tm);
-	snprintf(out, HTTP_DATE_SIZE, "%s, %02u %s %04u %02u:%02u:%02u GMT",
+	snprintf(out, HTTP_DATE_SIZE, "%s, %02u %s %04u 00:00:00 GMT",
 		 days[tm.tm_wday % 7], (unsigned)tm.tm_mday % 100u,
-		 months[tm.tm_mon % 12], (unsigned)(tm.tm_year + 1900) % 10000u,
-		 (unsigned)tm.tm_hour % 100u, (unsigned)tm.tm_min % 100u,
-		 (unsigned)tm.tm_sec % 100u);
+		 months[tm.tm_mon % 12],
+		 (unsigned)(tm.tm_year + 1900) % 10000u);
+}
+
+/* The day of the last date is remembered: most values that are read were
+ * written on few days, and the calendar costs ten times the rest. */
+void
+http_date(uint64_t wall_ms, char out[HTTP_DATE_SIZE])
+{
+	enum { DAY = 24 * 3600, HOUR_AT = 17, MINUTE_AT = 20, SECOND_AT = 23 };
+	static _Thread_local char day_text[HTTP_DATE_SIZE];
+	static _Thread_local uint64_t day_known = UINT64_MAX;
+	uint64_t seconds = wall_ms / 1000, day = seconds / DAY;
+	unsigned rest = (unsigned)(seconds % DAY);
+
+	if (day != day_known) {
+		put_day((time_t)seconds, day_text);
+		day_known = day;
+	}
+	memcpy(out, day_text, HTTP_DATE_SIZE);
+	put_two(out + HOUR_AT, rest / 3600);
+	put_two(out + MINUTE_AT, rest / 60 % 60);
+	put_two(out + SECOND_AT, rest % 60);
 }
 
 /* IMF-fixdate only: the two obsolete forms are not sent by anything that

@@ -1,35 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Replies: their head, their body, problems, and replies that are kept.
+ * Replies: their head, their body, and problems.
  *
- * A head is written as one block of text. libmicrohttpd takes it as the value
- * of the header X-Request-Id, which always comes first: one header costs
- * three allocations, so seven would cost twenty-one, and the copy into the
- * connection's buffer is one memcpy. It refuses line ends in values, so they
- * are put in afterwards, in the value that it keeps. Nothing of a client's
- * gets into a head unless the guard has refused control bytes in it.
+ * A head is written as one block of text, line ends and all, and put into a
+ * frame (http/frame.h). Nothing of a client's gets into it unless the guard
+ * has refused control bytes in it.
  *
  * All of it: on the worker that holds the request's shard.
  */
 #ifndef HTTP_REPLY_H
 #define HTTP_REPLY_H
 
+#include "http/frame.h"
+#include "http/kept.h"
 #include "http/request.h"
 
-enum {
-	/* What a connection's pool has left for us in the worst case. */
-	HEAD_MAX = 1200,
-	HEAD_LINES_MAX = 12,
-	HTTP_DATE_SIZE = 30,
-};
+enum { HTTP_DATE_SIZE = 30 };
 
 /* A head under construction; on the stack. */
 struct reply {
 	struct request *request;
 	unsigned status;
-	unsigned lines;
 	size_t len;
-	unsigned short ends[HEAD_LINES_MAX]; /* where line ends belong */
 	char head[HEAD_MAX];
 };
 
@@ -88,37 +80,15 @@ void reply_cut_problem(struct request *request, unsigned status,
 	PRINTF(4, 5) ON_WORKER;
 void reply_cut(struct request *request, enum err err) ON_WORKER;
 
-/* ---- replies that are kept ---------------------------------------------- */
+/* ---- values ------------------------------------------------------------- */
 
-/*
- * A whole reply to a GET, ready to be queued again: head, body and the
- * libmicrohttpd response around them. In one block with its key and value.
- * Belongs to one worker's cache; what is being sent is counted by
- * libmicrohttpd and outlives an eviction.
- */
-struct kept_reply {
-	struct cache_entry entry;
-	struct MHD_Response *response;
-	/* In the response's head: set at each use. max_age: NULL without an
-	 * expiry. */
-	char *id, *cache_status, *max_age;
-	uint64_t version; /* the word noted before it was read */
-	uint64_t seq, modified_ms, expires_ms;
-	struct bytes type, value;
-	char data[]; /* key, type, value */
-};
-
-/* Builds from a record what kv_key_get() answers. NULL: no memory. */
-struct kept_reply *reply_keep(struct request *request, uint64_t hash,
-			      const struct kv_record *record) ON_WORKER;
-/* now_ms is looked at only where there is an expiry. */
-void reply_send_kept(struct request *request, struct kept_reply *kept, bool hit,
-		     uint64_t now_ms) ON_WORKER;
-/* The headers of a GET's whole reply, for a part of it. */
-void reply_kept_headers(struct reply *reply, const struct kept_reply *kept,
-			bool hit, uint64_t now_ms);
-/* The cache's free function. */
-void kept_reply_free(struct cache_entry *entry);
+/* The headers of a whole reply to a GET. X-Content-Type-Options: what a client
+ * stored must not become a page of ours in somebody's browser. now_ms is
+ * looked at only where there is an expiry. */
+void reply_value_headers(struct reply *reply, const struct kv_record *record,
+			 bool hit, uint64_t now_ms);
+/* The body is the kept value, not copied; takes a reference of its own. */
+void reply_send_kept(struct reply *reply, struct kept *kept) ON_WORKER;
 
 /* "Tue, 24 Nov 2026 05:31:14 GMT" (RFC 9110, section 5.6.7). */
 void http_date(uint64_t wall_ms, char out[HTTP_DATE_SIZE]);

@@ -74,7 +74,8 @@ struct request {
 	size_t body_len, body_capacity;
 	size_t stream_chunk; /* collect this much; 0: the usual */
 
-	void *work; /* of the action; freed by free_work(work) */
+	struct frame *frame; /* what it is answered with; its worker's */
+	void *work;          /* of the action; freed by free_work(work) */
 	void (*free_work)(void *work);
 	void (*finish)(struct request *request); /* after waiting */
 	struct overflow *overflow; /* arena blocks beyond the first */

@@ -6,7 +6,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
-#include "http/reply.h"
+#include "http/kept.h"
 #include "http/request.h"
 
 static _Thread_local struct local *current;
@@ -26,9 +26,9 @@ make_caches(struct local *local)
 	size_t budget = (size_t)server->config->cache_size /
 			sched_workers(server->sched);
 
-	if (cache_init(&local->cache, budget, kept_reply_free)) {
+	if (cache_init(&local->cache, budget, kept_free)) {
 		log_warn("no memory for a cache worker=%u", local->index);
-		if (cache_init(&local->cache, 0, kept_reply_free))
+		if (cache_init(&local->cache, 0, kept_free))
 			abort(); /* a budget of 0 allocates nothing */
 	}
 	for (unsigned i = 0; i < server->store_count; i++)
@@ -78,6 +78,7 @@ local_fini(struct local *local)
 		return;
 	cache_fini(&local->cache);
 	free_requests(local);
+	frames_fini(&local->frames);
 	for (unsigned i = 0; i < local->server->store_count; i++) {
 		if (local->reads[i])
 			kv_read_destroy(local->reads[i]);

@@ -14,6 +14,7 @@
 #include "core/histogram.h"
 #include "core/sched.h"
 #include "http/action.h"
+#include "http/frame.h"
 #include "http/status.h"
 #include "storage/kv.h"
 
@@ -36,6 +37,7 @@ struct local {
 	struct kv_read *spare[CONFIG_STORES_MAX][SPARE_READS];
 	unsigned spare_count[CONFIG_STORES_MAX];
 
+	struct frames frames;
 	struct request *free_requests;
 	unsigned free_count;
 

@@ -158,6 +158,8 @@ on_completed(void *cls, struct MHD_Connection *connection, void **context,
 		1);
 	histogram_add(&local->duration[action], now - request->started_ns);
 	conn_phase(request->conn, CONN_IDLE, now);
+	if (request->frame)
+		frame_give(&local->frames, request->frame);
 	request->conn = NULL;
 	*context = NULL;
 	shard->work++;
