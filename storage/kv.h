@@ -31,21 +31,23 @@ struct kv;
 
 struct kv_options {
 	const char *name;
-	const char *dir;	/* of this store; made if missing */
+	const char *dir; /* of this store; made if missing */
 	bool is_volatile;
-	uint64_t max_size;	/* bytes of live data */
+	uint64_t max_size;       /* bytes of live data, see kv_stats */
 	uint64_t default_ttl_ms; /* for puts without one; 0: none */
-	unsigned readers;	/* snapshots at the same time, at least */
+	unsigned readers;        /* snapshots at the same time, at least */
 	struct sequence *sequence;
 	void (*on_fault)(void *arg, const char *name);
 	void *on_fault_arg;
 };
 
 /* Opens or makes the store. ERR_LOCKED: another process has it. ERR_FAULT:
- * damaged. message gets a sentence for the operator on any error. */
+ * damaged. ERR_BAD: it is of the other kind or a newer format. message gets a
+ * sentence for the operator on any error. */
 MUST_CHECK enum err kv_open(struct kv **out, const struct kv_options *options,
 			    char *message, size_t message_size);
-/* Everything submitted is completed first. Marks a clean end. */
+/* Everything submitted is completed first; every kv_read is destroyed by
+ * then. Marks a clean end. */
 void kv_close(struct kv *kv);
 
 const char *kv_name(const struct kv *kv);
@@ -59,7 +61,7 @@ uint64_t kv_hash(const struct kv *kv, struct bytes key);
 /* ---- reading ------------------------------------------------------------ */
 
 struct kv_record {
-	uint64_t seq;	      /* number of the operation: the ETag */
+	uint64_t seq;         /* number of the operation: the ETag */
 	uint64_t modified_ms; /* wall time */
 	uint64_t expires_ms;  /* wall time; 0: never */
 	struct bytes type;    /* content type; empty: none given */
@@ -69,6 +71,7 @@ struct kv_record {
 /* A snapshot that can be renewed. Used by one thread at a time. */
 struct kv_read;
 
+/* ERR_OVERLOADED: options.readers are open already. */
 MUST_CHECK enum err kv_read_create(struct kv *kv, struct kv_read **out);
 void kv_read_destroy(struct kv_read *read);
 
@@ -92,6 +95,8 @@ void kv_touch_used(struct kv *kv, uint64_t hash);
  * An ordered walk over a snapshot, live keys only. Start, then next until
  * ERR_NOTFOUND. The first key is the first one >= from (forwards), or the
  * last one < before, or the very last where before.data is NULL (backwards).
+ * Any thread may go on with it, one at a time. It ends before its snapshot
+ * is renewed, reset or destroyed.
  */
 struct kv_scan;
 MUST_CHECK enum err kv_scan_begin(struct kv_read *read, bool reverse,
@@ -104,19 +109,22 @@ void kv_scan_end(struct kv_scan *scan);
 /* ---- writing ------------------------------------------------------------ */
 
 enum kv_op_kind {
-	KV_PUT,	   /* value, type, ttl_ms or expires_ms */
+	KV_PUT,    /* value, type, ttl_ms or expires_ms */
 	KV_DELETE, /* ERR_NOTFOUND if it was not there */
-	KV_INCR,   /* by, initial; keeps the expiry unless ttl_ms is given */
-	KV_APPEND, /* value; makes the key if absent; keeps type and expiry */
+	KV_INCR,   /* by, initial; keeps the expiry unless ttl_ms is given;
+		      an absent key becomes initial + by, with type */
+	KV_APPEND, /* value; keeps type and expiry; an absent key is made
+		      with type */
 	KV_TOUCH,  /* ttl_ms (0: never expires); keeps value and number */
 	KV_GETDEL, /* delete, with the old record in out */
-	KV_GET,	   /* inside a batch: the record in out */
+	KV_GET,    /* inside a batch: the record in out; ERR_NOTFOUND where it
+		      is absent, which fails no atomic write */
 };
 
 /* If-Match or If-None-Match. */
 struct kv_condition {
 	bool present;
-	bool any;      /* "*" */
+	bool any; /* "*" */
 	unsigned count;
 	uint64_t tags[KV_TAGS_MAX];
 };
@@ -125,21 +133,23 @@ struct kv_op {
 	/* In. What it points to lives until the write is done. */
 	enum kv_op_kind kind;
 	struct bytes key, value, type;
-	bool has_ttl;	      /* ttl_ms is meant, also when it is 0 */
+	bool has_ttl; /* ttl_ms is meant, also when it is 0 */
 	uint64_t ttl_ms;
-	uint64_t expires_ms;  /* absolute, used by import; 0: unused */
+	uint64_t expires_ms; /* absolute, used by import; 0: unused */
 	int64_t by, initial;
 	struct kv_condition if_match, if_none_match;
-	uint64_t value_max;   /* APPEND: a longer result is ERR_TOO_LARGE */
+	uint64_t value_max; /* APPEND: a longer result is ERR_TOO_LARGE;
+			       0: no limit */
 
 	/* Out. */
 	enum err err;
-	bool created;	      /* PUT, INCR, APPEND: the key was absent */
-	uint64_t seq;	      /* of the key now; on ERR_CONDITION the current
-				 one, 0 where the key is absent */
+	bool created; /* PUT, INCR, APPEND: the key was absent */
+	uint64_t seq; /* of the key now; DELETE, GETDEL: of the
+			 deletion; on ERR_CONDITION the current one,
+			 0 where the key is absent */
 	uint64_t expires_ms_now;
-	int64_t number;	      /* INCR: the new value */
-	struct kv_record out; /* GET, GETDEL; memory below */
+	int64_t number;       /* INCR: the new value */
+	struct kv_record out; /* GET, GETDEL: the record; memory below */
 	void *out_memory;     /* malloc'd, the submitter's to free */
 };
 
@@ -155,19 +165,29 @@ struct kv_write {
 	unsigned failed;
 };
 
-/* Fills item.ops and item.bytes. Errors are lane_submit()'s. */
+/* Fills item.ops and item.bytes, clears what is Out. Keys are 1 to KV_KEY_MAX
+ * bytes, types at most KV_TYPE_MAX: the caller checks. Errors are
+ * lane_submit()'s. */
 MUST_CHECK enum err kv_submit(struct kv *kv, struct kv_write *write);
 
+/*
+ * live_bytes counts what the records take in the file: keys, values, their
+ * heads and index entries, and whole pages for values above half a page. It
+ * falls with every delete, at once. The pages that hold them are fuller or
+ * emptier; a store is also full when these reach twice max_size.
+ */
 struct kv_stats {
-	uint64_t entries;
-	uint64_t live_bytes;   /* pages in use by keys and values */
+	uint64_t entries; /* expired ones until they are swept included */
+	uint64_t live_bytes;
 	uint64_t max_size;
 	uint64_t map_used, map_size; /* file pages, of the mapped bytes */
 	uint64_t evicted, expired;   /* since start */
-	uint64_t oldest_reader;	     /* commits behind of the oldest snapshot */
+	uint64_t oldest_reader;      /* commits behind of the oldest snapshot */
 	unsigned readers, readers_max;
-	bool full;
+	bool full;      /* the last batch had to refuse something */
+	bool disk_full; /* the file could not grow */
 };
+/* Any thread; costs no transaction. */
 void kv_stats(struct kv *kv, struct kv_stats *stats);
 
 #endif

@@ -26,6 +26,12 @@ enum {
 	LANE_BATCH_APPLY_US = 2000,
 };
 
+/* Admission: waiting longer than this is too long ... */
+enum { LANE_MAX_AGE_MS = 50 };
+/* ... and lasting this long it is overload. A single sync of up to 150 ms
+ * refuses nobody. */
+enum { LANE_STANDING_MS = 100 };
+
 /* Embedded in what is submitted. The lane holds a pointer from lane_submit()
  * until the item is posted to its source. */
 struct lane_item {
@@ -33,8 +39,10 @@ struct lane_item {
 	struct source *source; /* where it is posted when it is done; NULL:
 				  done(item) is called on the committer */
 	void (*done)(struct lane_item *item);
-	unsigned ops;	       /* for the bounds */
+	unsigned ops; /* for the bounds */
 	size_t bytes;
+	bool patient; /* of a submitter that sends one at a time and would
+			 rather wait: not refused for the queue's age */
 
 	/* Set by the store while it commits: the outcome. */
 	enum err err;
@@ -67,11 +75,13 @@ struct lane_options {
 	lane_idle_fn idle;
 	void (*on_fault)(void *arg, const char *name);
 	void *on_fault_arg;
-	uint64_t max_age_ns; /* admission: 0 means 50 ms */
+	uint64_t max_age_ns; /* admission: 0 means LANE_MAX_AGE_MS */
 };
 
 struct lane;
 
+/* *out is set before the committer starts, so that a store which keeps it can
+ * use it in its callbacks. idle() is called once at the start. */
 MUST_CHECK enum err lane_open(struct lane **out,
 			      const struct lane_options *options);
 /* Commits what waits, completes it, ends the thread. */
@@ -79,7 +89,8 @@ void lane_close(struct lane *lane);
 
 /*
  * Any thread. ERR_OVERLOADED: the oldest waiting item has been too old for
- * too long. ERR_FAULT: the store failed. On an error the item was not taken.
+ * too long. ERR_FAULT: the store failed. ERR_DRAINING: the lane closes. On an
+ * error the item was not taken.
  */
 MUST_CHECK enum err lane_submit(struct lane *lane, struct lane_item *item);
 
@@ -93,14 +104,15 @@ bool lane_faulty(const struct lane *lane);
 enum { LANE_BUCKETS = 20 };
 struct lane_stats {
 	uint64_t batches, items, ops, bytes;
-	uint64_t refused;      /* by admission */
-	uint64_t failed;       /* items that ended with FAULT or FULL */
-	uint64_t commit_ns;    /* sum over batches, apply, commit and sync */
-	uint64_t sync_ns;      /* the part of it in mdb_txn_commit or sync */
-	uint64_t age_ns;       /* of the oldest item, at the last batch */
+	uint64_t refused;   /* by admission */
+	uint64_t failed;    /* items that ended with FAULT or FULL */
+	uint64_t commit_ns; /* sum over batches, apply, commit and sync */
+	uint64_t sync_ns;   /* the part of it in mdb_txn_commit or sync */
+	uint64_t age_ns;    /* of the oldest item, at the last batch */
 	uint64_t waiting;
-	/* Histograms: bucket i counts values below 2^i (items of a batch), and
-	 * below 50 us * 2^i (commit time, queue age). */
+	/* Histograms. Bucket i counts the values below 2^i (items of a batch)
+	 * or 50 us * 2^i (commit time, queue age) that no lower bucket has;
+	 * the last one also takes what is larger. */
 	uint64_t batch_items[LANE_BUCKETS];
 	uint64_t commit_time[LANE_BUCKETS];
 	uint64_t queue_age[LANE_BUCKETS];

@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What each operation does, inside of a batch's transaction. An operation
+ * sees those before it, of its own write and of others, as if they were
+ * committed.
+ *
+ * Two kinds of failure: an outcome of one operation (no such key, a condition
+ * that does not hold), which is returned; and one of the transaction, which
+ * kv_check() keeps, and for which whatever is returned does not count, since
+ * the batch is run again or fails as a whole.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/units.h"
+#include "storage/kv_internal.h"
+
+enum {
+	VALUE_MAX = INT32_MAX, /* LMDB has 32 bits for a size */
+	NUMBER_TEXT_MAX = 24,  /* of 64 bits, with sign and NUL */
+	LMDB_PAGE_HEAD = 16,   /* before the data of a big value's page ... */
+	LMDB_PAGE_NUMBER = 8,  /* ... and its first bytes: where it lies */
+};
+
+/* ---- records ------------------------------------------------------------ */
+
+bool
+kv_find(struct kv *kv, struct bytes key, struct kv_found *found)
+{
+	MDB_val name = val_of(key), value;
+	int rc = mdb_get(kv->batch.txn, kv->data, &name, &value);
+
+	*found = (struct kv_found){ 0 };
+	if (rc == MDB_NOTFOUND)
+		return true;
+	if (!kv_check(kv, rc))
+		return false;
+	if (!kv_record_decode(value.mv_data, value.mv_size, &found->record))
+		return kv_check(kv, MDB_CORRUPTED);
+	found->stored = true;
+	found->live = kv_record_is_live(&found->record, kv->batch.now_ms);
+	found->size = value.mv_size;
+	return true;
+}
+
+static bool
+put_index(struct kv *kv, struct bytes key, uint64_t expires_ms, uint64_t seq)
+{
+	uint8_t index[KV_EXPIRY_KEY_SIZE];
+	MDB_val name = { sizeof(index), index }, value = val_of(key);
+
+	if (!expires_ms)
+		return true;
+	kv_expiry_encode(index, expires_ms, seq);
+	return kv_check(kv,
+			mdb_put(kv->batch.txn, kv->expiry, &name, &value, 0));
+}
+
+static bool
+delete_index(struct kv *kv, uint64_t expires_ms, uint64_t seq)
+{
+	uint8_t index[KV_EXPIRY_KEY_SIZE];
+	MDB_val name = { sizeof(index), index };
+
+	if (!expires_ms)
+		return true;
+	kv_expiry_encode(index, expires_ms, seq);
+	return kv_check(kv, mdb_del(kv->batch.txn, kv->expiry, &name, NULL));
+}
+
+/* A big value has pages of its own, and its memory is a copy of them. */
+static bool
+is_covered(struct kv *kv, size_t key_len, MDB_val value)
+{
+	const uint8_t *page = (uint8_t *)value.mv_data - LMDB_PAGE_HEAD;
+	uint64_t pages = (LMDB_PAGE_HEAD + value.mv_size - 1) / kv->page_size;
+	uint64_t number;
+
+	if (8 + key_len + value.mv_size <= kv->node_max)
+		return true;
+	static_assert(sizeof(number) == LMDB_PAGE_NUMBER, "LMDB's page number");
+	memcpy(&number, page, sizeof(number));
+	return kv_space_cover(kv, number, pages + 1);
+}
+
+/* Straight into LMDB's page. */
+static bool
+put_data(struct kv *kv, struct bytes key, const struct kv_record *record)
+{
+	MDB_val name = val_of(key), value = { kv_record_size(record), NULL };
+	int rc = mdb_put(kv->batch.txn, kv->data, &name, &value, MDB_RESERVE);
+
+	if (!kv_check(kv, rc))
+		return false;
+	kv_record_encode(value.mv_data, record);
+	if (!is_covered(kv, key.len, value))
+		return kv_check(kv, ENOSPC);
+	return true;
+}
+
+void
+kv_replace(struct kv *kv, struct bytes key, const struct kv_found *old,
+	   const struct kv_record *record)
+{
+	struct kv_batch *batch = &kv->batch;
+	uint64_t have = kv_cost_found(kv, key, old);
+	MDB_val name = val_of(key);
+
+	batch->changed = true;
+	kv_touch_stripe(kv, key);
+	/* The record that old shows is gone after the first of these. */
+	if (old->stored &&
+	    !delete_index(kv, old->record.expires_ms, old->record.seq))
+		return;
+	if (!record) {
+		batch->bytes -= have;
+		kv_check(kv, mdb_del(batch->txn, kv->data, &name, NULL));
+		return;
+	}
+	if (!put_data(kv, key, record) ||
+	    !put_index(kv, key, record->expires_ms, record->seq))
+		return;
+	batch->bytes += kv_cost(kv, key.len, kv_record_size(record),
+				record->expires_ms != 0);
+	batch->bytes -= have;
+	kv_touch_used(kv, kv_hash(kv, key));
+}
+
+/* ---- undoing ------------------------------------------------------------ */
+
+/* Before a change. LMDB's nested transactions would do this too, at 2 MiB of
+ * allocation each. */
+static enum err
+note_undo(struct kv *kv, struct bytes key, const struct kv_found *old)
+{
+	struct kv_undo *undo;
+	size_t size = old->stored ? old->size : 0;
+
+	if (!kv->batch.undoable)
+		return ERR_OK;
+	undo = malloc(sizeof(*undo) + size);
+	if (!undo)
+		return ERR_NOMEM;
+	*undo = (struct kv_undo){ .next = kv->batch.undo,
+				  .key = key,
+				  .stored = old->stored,
+				  .size = size };
+	if (old->stored)
+		kv_record_encode(undo->record, &old->record);
+	kv->batch.undo = undo;
+	/* Putting a big value back needs pages once more. */
+	kv->batch.fresh += size / kv->page_size + 1;
+	return ERR_OK;
+}
+
+static void
+undo_one(struct kv *kv, const struct kv_undo *undo)
+{
+	struct kv_record record;
+	struct kv_found now;
+
+	if (!kv_find(kv, undo->key, &now))
+		return;
+	if (!undo->stored) {
+		if (now.stored)
+			kv_replace(kv, undo->key, &now, NULL);
+		return;
+	}
+	if (!kv_record_decode(undo->record, undo->size, &record))
+		kv_check(kv, MDB_CORRUPTED);
+	else
+		kv_replace(kv, undo->key, &now, &record);
+}
+
+/* Newest first, so that a key changed twice is as it was at the beginning. */
+static void
+end_undo(struct kv *kv, bool put_back)
+{
+	struct kv_batch *batch = &kv->batch;
+
+	while (batch->undo) {
+		struct kv_undo *undo = batch->undo;
+
+		if (put_back && !batch->rc)
+			undo_one(kv, undo);
+		batch->undo = undo->next;
+		free(undo);
+	}
+	batch->undoable = false;
+}
+
+/* ---- changing ----------------------------------------------------------- */
+
+static enum err
+take_seq(struct kv *kv, uint64_t *seq)
+{
+	enum err err = sequence_take(kv->sequence, 1, seq);
+
+	if (err == ERR_FAULT)
+		kv_check(kv, EIO);
+	else if (err == ERR_OK)
+		kv->batch.last_seq = *seq;
+	return err;
+}
+
+/* Makes the key's record this one, and op's outcome that. */
+static enum err
+change(struct kv *kv, struct kv_op *op, struct kv_found *old,
+       struct kv_record *record)
+{
+	enum err err;
+
+	if (record->seq == 0) {
+		err = take_seq(kv, &record->seq);
+		if (err != ERR_OK)
+			return err;
+	}
+	err = note_undo(kv, op->key, old);
+	if (err != ERR_OK)
+		return err;
+	op->created = !old->live;
+	op->seq = record->seq;
+	op->expires_ms_now = record->expires_ms;
+	kv_replace(kv, op->key, old, record);
+	return ERR_OK;
+}
+
+static enum err
+admit(struct kv *kv, struct kv_op *op, struct kv_found *old,
+      const struct kv_record *record, size_t value_len)
+{
+	size_t size = KV_HEAD_SIZE + record->type.len + value_len;
+
+	if (value_len > VALUE_MAX)
+		return ERR_TOO_LARGE;
+	return kv_space_admit(
+		kv, op->key, old,
+		kv_cost(kv, op->key.len, size, record->expires_ms != 0));
+}
+
+static uint64_t
+after(uint64_t now_ms, uint64_t ttl_ms)
+{
+	if (ttl_ms == 0)
+		return 0;
+	return ttl_ms < UINT64_MAX - now_ms ? now_ms + ttl_ms : 0;
+}
+
+/* When a record that op makes anew expires. */
+static uint64_t
+expires_of_new(const struct kv *kv, const struct kv_op *op)
+{
+	if (op->expires_ms)
+		return op->expires_ms;
+	return after(kv->batch.now_ms,
+		     op->has_ttl ? op->ttl_ms : kv->default_ttl_ms);
+}
+
+/* And one that it changes. */
+static uint64_t
+expires_of_changed(const struct kv *kv, const struct kv_op *op,
+		   const struct kv_found *old)
+{
+	if (!old->live || op->has_ttl)
+		return expires_of_new(kv, op);
+	return old->record.expires_ms;
+}
+
+/* ---- the operations ----------------------------------------------------- */
+
+static enum err
+put(struct kv *kv, struct kv_op *op, struct kv_found *old)
+{
+	struct kv_record record = {
+		.expires_ms = expires_of_new(kv, op),
+		.modified_ms = kv->batch.now_ms,
+		.type = op->type,
+		.value = op->value,
+	};
+	enum err err = admit(kv, op, old, &record, op->value.len);
+
+	return err == ERR_OK ? change(kv, op, old, &record) : err;
+}
+
+static enum err
+remove_key(struct kv *kv, struct kv_op *op, struct kv_found *old)
+{
+	enum err err;
+
+	if (!old->live)
+		return ERR_NOTFOUND;
+	if (!kv_space_admit_shrink(kv, kv_cost_found(kv, op->key, old)))
+		return ERR_FULL;
+	err = take_seq(kv, &op->seq);
+	if (err == ERR_OK)
+		err = note_undo(kv, op->key, old);
+	if (err == ERR_OK)
+		kv_replace(kv, op->key, old, NULL);
+	return err;
+}
+
+static enum err
+add(const struct kv_op *op, const struct kv_found *old, int64_t *sum)
+{
+	int64_t number = op->initial;
+
+	if (old->live && !units_i64(old->record.value, &number))
+		return ERR_NOT_NUMBER;
+	if (__builtin_add_overflow(number, op->by, sum))
+		return ERR_OVERFLOW;
+	return ERR_OK;
+}
+
+static enum err
+incr(struct kv *kv, struct kv_op *op, struct kv_found *old)
+{
+	char text[NUMBER_TEXT_MAX], type[KV_TYPE_MAX];
+	struct kv_record record = { .modified_ms = kv->batch.now_ms,
+				    .type = op->type };
+	enum err err = add(op, old, &op->number);
+
+	if (err != ERR_OK)
+		return err;
+	record.value.data = text;
+	record.value.len =
+		(size_t)snprintf(text, sizeof(text), "%" PRId64, op->number);
+	record.expires_ms = expires_of_changed(kv, op, old);
+	if (old->live) {
+		size_t len = old->record.type.len;
+
+		if (len > sizeof(type))
+			return kv_check(kv, MDB_CORRUPTED), ERR_FAULT;
+		memcpy(type, old->record.type.data, len);
+		record.type = (struct bytes){ type, len };
+	}
+	err = admit(kv, op, old, &record, record.value.len);
+	return err == ERR_OK ? change(kv, op, old, &record) : err;
+}
+
+/* Type and value of old with more behind them, in memory of its own. */
+static void *
+joined(const struct kv_found *old, struct bytes more, struct kv_record *record)
+{
+	size_t type_len = old->record.type.len;
+	size_t value_len = old->record.value.len;
+	char *copy = malloc(type_len + value_len + more.len + 1);
+
+	if (!copy)
+		return NULL;
+	memcpy(copy, old->record.type.data, type_len);
+	memcpy(copy + type_len, old->record.value.data, value_len);
+	if (more.len)
+		memcpy(copy + type_len + value_len, more.data, more.len);
+	record->type = (struct bytes){ copy, type_len };
+	record->value = (struct bytes){ copy + type_len, value_len + more.len };
+	return copy;
+}
+
+static enum err
+append(struct kv *kv, struct kv_op *op, struct kv_found *old)
+{
+	size_t len = op->value.len + (old->live ? old->record.value.len : 0);
+	struct kv_record record = {
+		.expires_ms = expires_of_changed(kv, op, old),
+		.modified_ms = kv->batch.now_ms,
+		.type = old->live ? old->record.type : op->type,
+	};
+	void *copy;
+	enum err err;
+
+	if (op->value_max && len > op->value_max)
+		return ERR_TOO_LARGE;
+	if (!old->live)
+		return put(kv, op, old);
+	err = admit(kv, op, old, &record, len);
+	if (err != ERR_OK)
+		return err;
+	copy = joined(old, op->value, &record);
+	if (!copy)
+		return ERR_NOMEM;
+	err = change(kv, op, old, &record);
+	free(copy);
+	return err;
+}
+
+/* Not a new value: number and time of change stay. A longer life is allowed
+ * to a full store, as the index entry is all that may come to it. */
+static enum err
+touch(struct kv *kv, struct kv_op *op, struct kv_found *old)
+{
+	struct kv_record record = old->record;
+	void *copy;
+	enum err err;
+
+	if (!old->live)
+		return ERR_NOTFOUND;
+	record.expires_ms = after(kv->batch.now_ms, op->ttl_ms);
+	if (!kv_space_admit_shrink(kv, 2 * kv_cost_found(kv, op->key, old)))
+		return ERR_FULL;
+	copy = joined(old, (struct bytes){ 0 }, &record);
+	if (!copy)
+		return ERR_NOMEM;
+	err = change(kv, op, old, &record);
+	free(copy);
+	return err;
+}
+
+static enum err
+get(struct kv *kv, struct kv_op *op, const struct kv_found *found)
+{
+	if (!found->live)
+		return ERR_NOTFOUND;
+	op->out = found->record;
+	op->out_memory = joined(found, (struct bytes){ 0 }, &op->out);
+	if (!op->out_memory)
+		return ERR_NOMEM;
+	op->seq = found->record.seq;
+	op->expires_ms_now = found->record.expires_ms;
+	kv_touch_used(kv, kv_hash(kv, op->key));
+	return ERR_OK;
+}
+
+static enum err
+getdel(struct kv *kv, struct kv_op *op, struct kv_found *old)
+{
+	enum err err = get(kv, op, old);
+
+	return err == ERR_OK ? remove_key(kv, op, old) : err;
+}
+
+/* ---- conditions --------------------------------------------------------- */
+
+static bool
+names(const struct kv_condition *condition, const struct kv_found *found)
+{
+	if (!found->live)
+		return false;
+	if (condition->any)
+		return true;
+	for (unsigned i = 0; i < condition->count; i++)
+		if (condition->tags[i] == found->record.seq)
+			return true;
+	return false;
+}
+
+static bool
+holds(const struct kv_op *op, const struct kv_found *found)
+{
+	if (op->if_match.present && !names(&op->if_match, found))
+		return false;
+	return !op->if_none_match.present || !names(&op->if_none_match, found);
+}
+
+/* ---- writes ------------------------------------------------------------- */
+
+static enum err
+dispatch(struct kv *kv, struct kv_op *op, struct kv_found *found)
+{
+	switch (op->kind) {
+	case KV_PUT:
+		return put(kv, op, found);
+	case KV_DELETE:
+		return remove_key(kv, op, found);
+	case KV_INCR:
+		return incr(kv, op, found);
+	case KV_APPEND:
+		return append(kv, op, found);
+	case KV_TOUCH:
+		return touch(kv, op, found);
+	case KV_GETDEL:
+		return getdel(kv, op, found);
+	case KV_GET:
+		return get(kv, op, found);
+	}
+	assert(!"unknown kind of operation");
+	return ERR_BAD;
+}
+
+/* Also after a run that was given up: nothing of it is left in op. */
+static void
+reset(struct kv_op *op)
+{
+	free(op->out_memory);
+	op->out_memory = NULL;
+	op->out = (struct kv_record){ 0 };
+	op->created = false;
+	op->seq = op->expires_ms_now = 0;
+	op->number = 0;
+}
+
+static enum err
+apply_op(struct kv *kv, struct kv_op *op)
+{
+	struct kv_found found;
+
+	reset(op);
+	if (!kv_find(kv, op->key, &found))
+		return ERR_FAULT;
+	if (!holds(op, &found)) {
+		op->seq = found.live ? found.record.seq : 0;
+		return ERR_CONDITION;
+	}
+	return dispatch(kv, op, &found);
+}
+
+/* To find that a key is absent is an answer to a read. */
+static bool
+has_failed(const struct kv_op *op)
+{
+	return op->err != ERR_OK &&
+	       !(op->kind == KV_GET && op->err == ERR_NOTFOUND);
+}
+
+void
+kv_apply(struct kv *kv, struct kv_write *write)
+{
+	write->item.err = ERR_OK;
+	/* One operation alone changes nothing when it fails. */
+	kv->batch.undoable = write->atomic && write->count > 1;
+	for (unsigned i = 0; i < write->count && !kv->batch.rc; i++) {
+		struct kv_op *op = &write->ops[i];
+
+		op->err = apply_op(kv, op);
+		if (has_failed(op) && write->atomic) {
+			write->item.err = op->err;
+			write->failed = i;
+			break;
+		}
+	}
+	end_undo(kv, write->item.err != ERR_OK);
+}
