@@ -18,7 +18,9 @@ my $preload = Jackdaw::build() . '/tests/preload/malloc_count.so';
 my $hits    = 1000;
 
 my $counters = File::Temp->new;
-my $server   = Jackdaw->start(
+# A stalled disk is not what this is about: nobody is refused for its queue.
+my @patient = ('--set', 'limits.queue_age=1m');
+my $server   = Jackdaw->start(args => \@patient,
     env => { LD_PRELOAD => $preload, MALLOC_COUNT_FILE => "$counters" });
 
 sub allocations {
@@ -74,6 +76,14 @@ my $before = allocations();
 put_many(200);
 diag sprintf 'PUT: %.2f allocations', (allocations() - $before) / 200;
 
+# ---- wake-ups --------------------------------------------------------------
+
+# As the daemon counts them, and without the weight of a tracer on it.
+my $wakes_before = $server->metric('jackdaw_sched_wakes_total');
+get_hits($hits);
+cmp_ok $server->metric('jackdaw_sched_wakes_total') - $wakes_before, '<=', $hits / 50,
+    'a hit wakes no other worker';
+
 # ---- system calls ----------------------------------------------------------
 
 # Calls by name that the daemon makes while code runs; undef where tracing is
@@ -115,24 +125,26 @@ sub sum {
 }
 
 my @waits = qw(epoll_wait epoll_pwait epoll_pwait2 poll ppoll);
-my @sends = qw(sendto sendmsg write writev);
-# What runs beside the requests: timers and the like.
-my $noise = 20;
+my @sends = qw(sendto sendmsg writev);
+my @wakes = qw(write read eventfd2 futex);
+# What runs beside the requests, and what a worker does that is so slow, traced,
+# that others think it needs help.
+my $noise = $hits / 10;
 
 SKIP: {
     my $calls = trace(sub { get_hits($hits) });
     skip 'strace is missing or may not attach', 1 if !$calls;
     show('GET hit, one connection', $hits, $calls);
-    cmp_ok sum($calls, qw(recvfrom recvmsg read)), '<=', $hits + $noise, 'one receive a hit';
+    cmp_ok sum($calls, qw(recvfrom recvmsg)), '<=', $hits + $noise, 'one receive a hit';
     cmp_ok sum($calls, @sends), '<=', $hits + $noise, 'one send a hit';
     cmp_ok sum($calls, 'recvfrom'), '>=', $hits, 'they are counted';
     # The worker's own, which wakes it, and libmicrohttpd's.
-    cmp_ok sum($calls, @waits), '<=', 2 * $hits + 2 * $noise, 'two waits a hit';
+    cmp_ok sum($calls, @waits), '<=', 2 * $hits + 2 * $noise, 'two waits a hit, at most';
     cmp_ok sum($calls, 'epoll_ctl'), '<=', 1, 'no change of what is waited for';
-    cmp_ok sum($calls, 'futex'), '<=', $noise, 'no futex';
+    cmp_ok sum($calls, @wakes), '<=', $noise, 'nobody is woken';
     my %other = %$calls;
-    delete @other{ 'recvfrom', 'futex', @waits, @sends };
-    cmp_ok sum(\%other, keys %other), '<=', 2 * $noise, 'and nothing else'
+    delete @other{ 'recvfrom', @wakes, @waits, @sends };
+    cmp_ok sum(\%other, keys %other), '<=', $noise, 'and nothing else'
         or diag explain \%other;
 
     my $many = 10_000;
@@ -141,7 +153,7 @@ SKIP: {
     cmp_ok sum($calls, @waits), '<', $many / 2, 'waits are shared by many hits';
     cmp_ok sum($calls, @sends), '<=', $many * 1.02 + 200, 'one send a hit';
     cmp_ok sum($calls, 'recvfrom'), '<=', $many * 1.02 + 200, 'one receive a hit';
-    cmp_ok sum($calls, 'futex'), '<', $many / 50, 'no futex';
+    cmp_ok sum($calls, @wakes), '<', $many / 50, 'hardly anybody is woken';
     cmp_ok sum($calls, 'epoll_ctl'), '<=', 32 * 4, 'changes only where clients come and go';
 
     my $puts = 2000;

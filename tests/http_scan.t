@@ -19,6 +19,7 @@ sub put { $server->put($base . Jackdaw::encode($_[0]), $_[1] // 'v', $_[2]) }
 sub bytes {
     my ($item, $name) = @_;
     return decode_base64($item->{$name}{base64}) if ref $item->{$name};
+    return decode_base64($item->{base64}) if $name eq 'value' && exists $item->{base64};
     my $text = $item->{$name};
     utf8::encode($text) if defined $text;
     return $text;

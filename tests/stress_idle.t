@@ -25,7 +25,7 @@ cmp_ok $idle, '<=', 10 << 20, 'idle within 10 MiB' if $plain;
 
 my $pid = open2(my $out, my $in, $program, $server->address, $count);
 is scalar <$out> // '', "ready\n", "$count connections stand";
-is $server->metric('jackdaw_connections') >= $count, 1, 'all at the same time';
+is $server->metric('jackdaw_http_connections') >= $count, 1, 'all at the same time';
 my $each = ($server->rss - $idle) / $count;
 diag sprintf '%d connections: %.1f KiB each', $count, $each / 1024;
 cmp_ok $each, '<=', 12 << 10, 'each within 12 KiB' if $plain;
@@ -35,7 +35,7 @@ my $alive = <$out> // '';
 ok $alive =~ /^alive (\d+) of (\d+)$/ && $1 == $2 && $2 > 0, 'and they are, when they speak'
     or diag $alive;
 waitpid $pid, 0;
-ok $server->wait_until(10, sub { $server->metric('jackdaw_connections') < 10 }),
+ok $server->wait_until(10, sub { $server->metric('jackdaw_http_connections') < 10 }),
     'they are gone when they leave';
 is $server->stop, 0, 'it ends in order';
 done_testing;

@@ -22,8 +22,8 @@ for my $store (qw(main cache)) {
     is $server->put("/v1/kv/$store/?op=import", $lines,
         { 'Content-Type' => 'application/x-ndjson' })->{status}, 200, "$store: many small ones";
 }
-my $connections = sub { $server->metric('jackdaw_connections') };
-my $in_flight   = sub { $server->metric('jackdaw_requests_in_flight') };
+my $connections = sub { $server->metric('jackdaw_http_connections') };
+my $in_flight   = sub { $server->metric('jackdaw_http_requests_in_flight') };
 my $descriptors = $server->descriptors;
 my $baseline    = $connections->();
 my $resting     = $in_flight->();

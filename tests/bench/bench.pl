@@ -46,6 +46,8 @@ sub start_daemon {
     my $server = Jackdaw->start(dir => "$data/$name", conf => <<"END");
 store main { kind = durable max_size = "2G" }
 store puts { kind = durable max_size = "1G" }
+# What is measured is cost: a stall of the disk refuses nobody.
+limits { queue_age = "10s" }
 END
     return { server => $server, pid => $server->pid, address => $server->address };
 }
