@@ -80,14 +80,6 @@ conn_list_sweep(struct conn_list *list, const struct config *config,
 }
 
 void
-conn_list_resume(struct conn_list *list)
-{
-	for (struct conn *conn = list->first; conn; conn = conn->next)
-		if (conn->phase == CONN_WORKING)
-			MHD_resume_connection(conn->mhd);
-}
-
-void
 conn_progress(struct conn *conn, size_t n)
 {
 	conn->progress += n;

@@ -56,8 +56,6 @@ void conn_list_remove(struct conn_list *list, struct conn *conn);
 /* Shuts down what is over its deadline; draining: also what is idle. */
 void conn_list_sweep(struct conn_list *list, const struct config *config,
 		     uint64_t now_ns, bool draining);
-/* libmicrohttpd aborts when it is stopped with suspended connections. */
-void conn_list_resume(struct conn_list *list);
 
 static inline void
 conn_phase(struct conn *conn, enum conn_phase phase, uint64_t now_ns)

@@ -480,11 +480,8 @@ static void
 open_parcel(struct request *request)
 {
 	TAKES_OVER(request);
-	if (request->conn) {
-		request->finish(request);
-		if (request->state != REQUEST_WAITING)
-			shard_resume(request);
-	}
+	if (request->conn)
+		shard_go_on(request);
 	request_release(request);
 }
 

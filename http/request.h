@@ -38,7 +38,7 @@ struct parameter {
 enum request_state {
 	REQUEST_HEAD,     /* the request line was read */
 	REQUEST_BODY,     /* accepted, the body comes */
-	REQUEST_WAITING,  /* suspended: a task or a lane has it */
+	REQUEST_WAITING,  /* held or suspended: a task or a lane has it */
 	REQUEST_ANSWERED, /* a reply was queued */
 	REQUEST_CUT,      /* answered beside libmicrohttpd: what still comes
 			     is read and dropped, then closed */
@@ -55,6 +55,8 @@ struct request {
 	unsigned refs;
 	bool http10;
 	bool body_complete;
+	bool held;             /* waiting, and not suspended: see shard.c */
+	bool ready;            /* held, and its parcel was opened */
 	unsigned short status; /* of the reply; 0: none yet */
 	uint64_t started_ns;
 
@@ -124,7 +126,7 @@ void *request_alloc(struct request *request, size_t n);
 struct bytes request_parameter(const struct request *request, const char *name);
 
 /*
- * The request will be answered later: it is suspended when the action
+ * The request will be answered later: it is held or suspended when the action
  * returns. Work goes on in run() as a task, or in the store's lane, and ends
  * by request_post(); the shard then calls finish(request) on a worker, which
  * answers, or waits again.

@@ -28,8 +28,8 @@ unsigned shard_connections(const struct shard *shard);
  * suspended. */
 void shard_queue(struct request *request, unsigned status,
 		 struct MHD_Response *response) ON_WORKER;
-/* The suspended request goes on: it was answered, or wants more body. */
-void shard_resume(struct request *request) ON_WORKER;
+/* The waiting request's work is done: has finish() called. */
+void shard_go_on(struct request *request) ON_WORKER;
 
 /* Any thread. Gives it a connection that was just accepted. */
 void shard_give(struct shard *shard, struct conn *conn);
