@@ -14,7 +14,7 @@ export ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:${ASAN_OPTIONS:-}"
 export UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
 export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp:halt_on_error=0:exitcode=66:${TSAN_OPTIONS:-}"
 tests=
-for file in "$build"/tests/test_* tests/*.t; do
+for file in "$build"/tests/test_* "$build"/tests/fuzz/* tests/*.t; do
     case $file in *.o | *.d | *.so) continue ;; esac
     [ -e "$file" ] || continue
     [ -n "${1:-}" ] && case $file in *"$1"*) ;; *) continue ;; esac
