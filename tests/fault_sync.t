@@ -1,0 +1,121 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: MIT
+# A disk that fails its syncs: who is in that batch gets 500, /readyz turns
+# red, the process ends, and nothing acknowledged is lost. A disk that is slow
+# holds up those who write, and nobody else.
+use strict;
+use warnings;
+
+use Crowd;
+use Jackdaw;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $writers = 8;
+my $preload = Jackdaw::build() . '/tests/preload/fault.so';
+my $folder  = File::Temp->newdir;
+
+# The rules of tests/preload/fault.c, seen whole or not at all.
+sub rule {
+    my ($line) = @_;
+    open my $out, '>', "$folder/new" or die $!;
+    print $out "$line\n";
+    close $out;
+    rename "$folder/new", "$folder/rules" or die $!;
+}
+
+sub start {
+    rule('');
+    my $asan = join ':', grep { length } $ENV{ASAN_OPTIONS} // '', 'verify_asan_link_order=0';
+    return Jackdaw->start(args => [ '--set', 'limits.queue_age=1m' ], env => {
+        LD_PRELOAD => $preload, JACKDAW_FAULT => "$folder/rules", ASAN_OPTIONS => $asan });
+}
+
+# Writes new keys until one is not acknowledged.
+sub write_until_refused {
+    my ($server, $writer) = @_;
+    my $connection = $server->connect;
+    my @acknowledged;
+    while (1) {
+        my $key   = "w$writer/" . @acknowledged;
+        my $reply = $connection->request(PUT => "/v1/kv/main/$key", content => "value of $key");
+        return { acknowledged => \@acknowledged, reply => $reply, moment => time }
+            if $reply->{status} != 201;
+        push @acknowledged, $key;
+    }
+}
+
+# The answers of /readyz, each with the moment it was asked, until it is gone.
+sub watch {
+    my ($server) = @_;
+    my $connection = $server->connect;
+    my @seen;
+    while (1) {
+        my $asked = time;
+        my $reply = $connection->request(GET => '/readyz');
+        return \@seen if $reply->{status} == 599;
+        push @seen, [ $asked, $reply->{status} ];
+        sleep 0.005;
+    }
+}
+
+for my $rule ('fdatasync EIO data.mdb', 'dsync EIO data.mdb', 'pwrite EIO data.mdb') {
+    my $server  = start();
+    my $watcher = Crowd->start(1, sub { watch($server) });
+    my $crowd   = Crowd->start($writers, sub { write_until_refused($server, $_[0]) });
+    sleep 0.3;
+    is $server->get('/readyz')->{status}, 200, "$rule: ready before";
+    rule($rule);
+    my $status = $server->wait_exit(5 * Jackdaw::slowness());
+    my $ended  = time;
+    my @results = $crowd->wait;
+    my ($seen)  = $watcher->wait;
+
+    cmp_ok $status // 0, '>', 0, "$rule: the process ends, and not as if all were well";
+    my @refused = sort { $a->{moment} <=> $b->{moment} }
+        grep { $_->{reply}{status} == 500 } @results;
+    cmp_ok scalar @refused, '>', 0, "$rule: writers are told";
+    Jackdaw::is_problem($_->{reply}, 500, 'storage_fault', "$rule: with 500") for @refused;
+    is_deeply [ grep { $_ != 500 && $_ != 599 } map { $_->{reply}{status} } @results ], [],
+        "$rule: nobody is told anything else";
+    my $first = @refused ? $refused[0]{moment} : 0;
+    cmp_ok $ended - $first, '<', Jackdaw::slowness(), "$rule: it ends within a second";
+    is_deeply [ grep { $_->[0] > $first && $_->[1] == 200 } @$seen ], [],
+        "$rule: it is not ready from then on";
+    diag "$rule: /readyz was seen red ", scalar(grep { $_->[1] == 503 } @$seen), ' times';
+
+    rule('');
+    $server->restart;
+    my @keys = map { @{ $_->{acknowledged} } } @results;
+    cmp_ok scalar @keys, '>=', $writers, "$rule: " . @keys . ' writes were acknowledged';
+    my @lost = grep { $server->get("/v1/kv/main/$_")->{content} ne "value of $_" } @keys;
+    is_deeply \@lost, [], "$rule: all of them are there after a restart";
+    is $server->put('/v1/kv/main/after', 'good')->{status}, 201, "$rule: and it takes new ones";
+    is $server->stop, 0, "$rule: and ends in order";
+}
+
+{
+    my $server = start();
+    is $server->put('/v1/kv/main/k', 'value')->{status}, 201, 'slow disk: one write before';
+    rule('fdatasync sleep-400 data.mdb');
+    my $crowd = Crowd->start($writers, sub {
+        my ($writer) = @_;
+        return $server->connect->request(PUT => "/v1/kv/main/slow-$writer", content => 'v')->{status};
+    });
+    my ($reads, $late, $end) = (0, 0, time + 0.6);
+    while (time < $end) {
+        my $begin = time;
+        my $reply = $server->get($reads % 2 ? '/v1/kv/main/k' : '/v1/kv/main/absent');
+        die $reply->{content} if $reply->{status} !~ /^(200|404)$/;
+        $reads++;
+        $late++ if time - $begin > 0.1;
+        sleep 0.002;
+    }
+    cmp_ok $reads, '>', 20, "slow disk: $reads reads meanwhile";
+    cmp_ok $late, '<=', $reads / 20, 'slow disk: they do not wait for it';
+    is_deeply [ $crowd->wait ], [ (201) x $writers ], 'slow disk: the writes succeed in the end';
+    rule('');
+    is $server->stop, 0, 'slow disk: it ends in order';
+}
+
+done_testing;
