@@ -184,7 +184,7 @@ subtest 'a second daemon on the same data' => sub {
         '--set', 'listen=127.0.0.1:0', { timeout => 10 });
     ok $status > 0 && $status < 126, 'is refused' or diag $status;
     my $dir = $server->dir;
-    like $err, qr/\Q$dir\E.*(another|in use|lock|already)/i, 'with a clear word';
+    like $err, qr/(another|in use|lock|already).*\Q$dir\E/i, 'with a clear word';
     is $server->get('/v1/kv/main/k')->{content}, 'v', 'the first reads';
     is $server->put('/v1/kv/main/k', 'w')->{status}, 204, 'and writes';
     is $server->restart, 0, 'ends well';
