@@ -241,7 +241,7 @@ sub _short {
 sub json {
     my ($self, $reply) = @_;
     my $content = ref $reply ? $reply->{content} : $reply;
-    return eval { JSON::PP->new->utf8->allow_nonref->decode($content) };
+    return scalar eval { JSON::PP->new->utf8->allow_nonref->decode($content) };
 }
 
 # /metrics: 'name{labels}' => value.
