@@ -39,4 +39,18 @@ bytes_equal(struct bytes a, struct bytes b)
 	return a.len == b.len && (a.len == 0 || !memcmp(a.data, b.data, a.len));
 }
 
+/* Is word one of the words of list, which a space separates? */
+static inline bool
+bytes_listed(const char *list, struct bytes word)
+{
+	while (*list) {
+		size_t len = strcspn(list, " ");
+
+		if (bytes_equal((struct bytes){ list, len }, word))
+			return true;
+		list += len + (list[len] == ' ');
+	}
+	return false;
+}
+
 #endif

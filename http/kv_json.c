@@ -42,19 +42,6 @@ json_read_end(struct json_read *read)
 	read->root = NULL;
 }
 
-static bool
-listed(const char *names, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (const char *at = names; (at = strstr(at, name)); at += len) {
-		if ((at == names || at[-1] == ' ') &&
-		    (at[len] == ' ' || at[len] == '\0'))
-			return len > 0;
-	}
-	return false;
-}
-
 bool
 json_read_names(struct json_read *read, const json_t *value, const char *names)
 {
@@ -67,7 +54,7 @@ json_read_names(struct json_read *read, const json_t *value, const char *names)
 		return wrong(read, "an object is expected");
 	json_object_foreach((json_t *)(uintptr_t)value, name, member)
 	{
-		if (!listed(names, name))
+		if (!bytes_listed(names, bytes_of(name)))
 			return wrong(read,
 				     "an unknown member; these are known: %s",
 				     names);

@@ -401,20 +401,6 @@ request_parameter(const struct request *request, const char *name)
 	return (struct bytes){ NULL, 0 };
 }
 
-/* Is name one of the words of list? */
-static bool
-listed(const char *list, struct bytes name)
-{
-	while (*list) {
-		size_t len = strcspn(list, " ");
-
-		if (bytes_equal((struct bytes){ list, len }, name))
-			return true;
-		list += len + (list[len] == ' ');
-	}
-	return false;
-}
-
 /* An unknown or repeated parameter is a mistake that would otherwise pass
  * for having been obeyed. */
 static bool
@@ -423,7 +409,7 @@ check_parameters(struct request *request)
 	for (unsigned i = 0; i < request->parameter_count; i++) {
 		struct bytes name = request->parameters[i].name;
 		bool known = bytes_equal(name, bytes_of("op")) ||
-			     listed(request->action->parameters, name);
+			     bytes_listed(request->action->parameters, name);
 		bool again = false;
 
 		for (unsigned j = 0; j < i; j++)
