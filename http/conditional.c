@@ -29,6 +29,15 @@ skip_blanks(struct bytes *text)
 		;
 }
 
+/* A tag is text: "07" is not "7". */
+uint64_t
+etag_parse(struct bytes text)
+{
+	int64_t seq;
+
+	return units_i64(text, &seq) && seq > 0 ? (uint64_t)seq : 0;
+}
+
 /* entity-tag = [ "W/" ] DQUOTE *etagc DQUOTE */
 static bool
 take_tag(struct bytes *text, struct tag *tag)
@@ -47,8 +56,7 @@ take_tag(struct bytes *text, struct tag *tag)
 	inside = (struct bytes){ text->data,
 				 (size_t)(quote - (const char *)text->data) };
 	*text = (struct bytes){ quote + 1, text->len - inside.len - 1 };
-	if (!units_u64(inside, &tag->seq))
-		tag->seq = 0;
+	tag->seq = etag_parse(inside);
 	return true;
 }
 
@@ -220,8 +228,11 @@ take_number(struct bytes *text, uint64_t *number)
 
 	while (len < text->len && data[len] >= '0' && data[len] <= '9')
 		len++;
-	if (!units_u64((struct bytes){ data, len }, number))
+	if (!len)
 		return false;
+	/* Too large a number is behind the end, like any other. */
+	if (!units_u64((struct bytes){ data, len }, number))
+		*number = UINT64_MAX;
 	*text = (struct bytes){ data + len, text->len - len };
 	return true;
 }

@@ -14,6 +14,9 @@
 const char *condition_parse(struct bytes header, bool strong,
 			    struct kv_condition *condition);
 
+/* What stands between the quotes of a tag; 0: not one of ours. */
+uint64_t etag_parse(struct bytes text);
+
 /* Both of a write's; the same answer. */
 const char *conditions_parse(const struct headers *headers,
 			     struct kv_condition *if_match,

@@ -11,8 +11,8 @@ guard_begin(struct headers *headers)
 	memset(headers, 0, sizeof(*headers));
 }
 
-static void
-refuse(struct headers *headers, unsigned status, const char *why)
+void
+guard_refuse(struct headers *headers, unsigned status, const char *why)
 {
 	if (headers->refused)
 		return;
@@ -62,7 +62,7 @@ static void
 once(struct headers *headers, bool *seen, const char *why)
 {
 	if (*seen)
-		refuse(headers, 400, why);
+		guard_refuse(headers, 400, why);
 	*seen = true;
 }
 
@@ -75,7 +75,7 @@ note(struct headers *headers, struct bytes *slot, struct bytes value,
      const char *why)
 {
 	if (slot->data)
-		refuse(headers, 400, why);
+		guard_refuse(headers, 400, why);
 	*slot = value;
 }
 
@@ -84,8 +84,8 @@ transfer_encoding(struct headers *headers, struct bytes value)
 {
 	once(headers, &headers->chunked, "Transfer-Encoding came twice");
 	if (value.len != 7 || !named(value, "chunked"))
-		refuse(headers, 400,
-		       "Transfer-Encoding must be exactly \"chunked\"");
+		guard_refuse(headers, 400,
+			     "Transfer-Encoding must be exactly \"chunked\"");
 }
 
 static void
@@ -93,7 +93,7 @@ content_length(struct headers *headers, struct bytes value)
 {
 	once(headers, &headers->has_length, "Content-Length came twice");
 	if (!units_u64(value, &headers->content_length))
-		refuse(headers, 400, "Content-Length is not a number");
+		guard_refuse(headers, 400, "Content-Length is not a number");
 }
 
 /* Told apart by length first: most headers match no case and cost a jump. */
@@ -167,11 +167,12 @@ guard_field(struct headers *headers, struct bytes name, struct bytes value)
 	headers->size += name.len + value.len;
 	headers->fields++;
 	if (!is_token(name))
-		refuse(headers, 400,
-		       "a header name is empty or has a blank "
-		       "or a control byte in it");
+		guard_refuse(headers, 400,
+			     "a header name is empty or has a blank "
+			     "or a control byte in it");
 	else if (has_control(value))
-		refuse(headers, 400, "a header value has a control byte in it");
+		guard_refuse(headers, 400,
+			     "a header value has a control byte in it");
 	else
 		note_field(headers, name, value);
 }
@@ -213,20 +214,23 @@ guard_end(struct headers *headers, bool http10, struct bytes target,
 	  bool is_options)
 {
 	if (!target_is_clean(target))
-		refuse(headers, 400,
-		       "the target has %00, a blank or a control byte in it");
+		guard_refuse(
+			headers, 400,
+			"the target has %00, a blank or a control byte in it");
 	if (!guard_target_path(&target, is_options))
-		refuse(headers, 400, "the target must begin with /");
+		guard_refuse(headers, 400, "the target must begin with /");
 	if (headers->chunked && headers->has_length)
-		refuse(headers, 400,
-		       "Transfer-Encoding and Content-Length exclude another");
+		guard_refuse(
+			headers, 400,
+			"Transfer-Encoding and Content-Length exclude another");
 	if (headers->chunked && http10)
-		refuse(headers, 400, "HTTP/1.0 has no Transfer-Encoding");
+		guard_refuse(headers, 400, "HTTP/1.0 has no Transfer-Encoding");
 	if (!headers->has_host && !http10)
-		refuse(headers, 400, "HTTP/1.1 needs a Host header");
+		guard_refuse(headers, 400, "HTTP/1.1 needs a Host header");
 	if (headers->size > GUARD_HEADERS_MAX)
-		refuse(headers, 431, "the headers are larger than 4096 bytes");
+		guard_refuse(headers, 431,
+			     "the headers are larger than 4096 bytes");
 	if (headers->fields > GUARD_FIELDS_MAX)
-		refuse(headers, 431, "there are more than 48 headers");
+		guard_refuse(headers, 431, "there are more than 48 headers");
 	return !headers->refused;
 }

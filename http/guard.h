@@ -43,6 +43,8 @@ void guard_begin(struct headers *headers);
 /* Once for each header field, in order. */
 void guard_field(struct headers *headers, struct bytes name,
 		 struct bytes value);
+/* The first reason stands. */
+void guard_refuse(struct headers *headers, unsigned status, const char *why);
 /* After the last one. True: go on; false: see refused and status. */
 MUST_CHECK bool guard_end(struct headers *headers, bool http10,
 			  struct bytes target, bool is_options);

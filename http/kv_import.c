@@ -77,7 +77,12 @@ read_members(struct json_read *read, struct kv_op *op)
 	    !json_read_ttl(read, read->root, op) ||
 	    !json_read_i64(read, read->root, "expires", &expires))
 		return false;
-	op->expires_ms = expires > 0 ? (uint64_t)expires : 0;
+	if (expires < 0) {
+		snprintf(read->wrong, sizeof(read->wrong),
+			 "\"expires\" is in milliseconds since 1970");
+		return false;
+	}
+	op->expires_ms = (uint64_t)expires;
 	return true;
 }
 

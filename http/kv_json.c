@@ -5,6 +5,7 @@
 
 #include "core/base64.h"
 #include "core/units.h"
+#include "http/conditional.h"
 
 __attribute__((format(printf, 2, 3))) static bool
 wrong(struct json_read *read, const char *format, ...)
@@ -185,8 +186,9 @@ add_tag(struct json_read *read, const json_t *value, const char *name,
 		if (text.len >= 2 && data[0] == '"' &&
 		    data[text.len - 1] == '"')
 			text = (struct bytes){ data + 1, text.len - 2 };
-		if (!units_u64(text, &seq))
-			return true; /* not a tag of ours: matches nothing */
+		seq = etag_parse(text);
+		if (!seq)
+			return true; /* matches nothing */
 	} else {
 		return wrong(read, "\"%s\" must be an ETag or \"*\"", name);
 	}

@@ -179,13 +179,52 @@ on_completed(void *cls, struct MHD_Connection *connection, void **context,
 	request_release(request);
 }
 
+/*
+ * A walk over the headers. libmicrohttpd 0.9.75 takes folded lines and lines
+ * that end in a bare LF, and takes a line that begins with a colon for the end
+ * of the headers, so that what follows would be the next request. It leaves
+ * all lines where they were received, so each must begin behind the CRLF of
+ * the one before, and the empty line be behind the last.
+ */
+struct walk {
+	struct headers *headers;
+	const char *expected; /* where the next line begins */
+	bool in_order;
+};
+
 static enum MHD_Result
 on_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len,
 	  const char *value, size_t value_len)
 {
-	guard_field(cls, (struct bytes){ name, name_len },
-		    (struct bytes){ value ? value : "", value_len });
+	struct walk *walk = cls;
+
+	walk->in_order &= name == walk->expected;
+	walk->expected = value + value_len + 2;
+	guard_field(walk->headers, (struct bytes){ name, name_len },
+		    (struct bytes){ value, value_len });
 	return MHD_YES;
+}
+
+static void
+walk_headers(struct headers *headers, struct MHD_Connection *connection,
+	     const char *method, const char *version)
+{
+	struct walk walk = { headers, version + strlen(version) + 2, true };
+
+	guard_begin(headers);
+	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_header,
+				    &walk);
+#if MHD_VERSION < 0x01000000 /* later ones parse by RFC 9112 themselves */
+	size_t size =
+		MHD_get_connection_info(connection,
+					MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)
+			->header_size;
+
+	if (!walk.in_order || method + size != walk.expected + 2)
+		guard_refuse(headers, 400,
+			     "a header line is folded, has no name, or does "
+			     "not end in CRLF");
+#endif
 }
 
 /* A client's id is kept where it is one that can be logged as it is. */
@@ -207,13 +246,10 @@ take_id(struct request *request)
 }
 
 static bool
-guard_passes(struct request *request, struct MHD_Connection *connection)
+guard_passes(struct request *request)
 {
 	struct headers *headers = &request->headers;
 
-	guard_begin(headers);
-	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_header,
-				    headers);
 	take_id(request);
 	if (request->target.len > GUARD_TARGET_MAX) {
 		reply_problem(request, 414, NULL,
@@ -268,7 +304,8 @@ on_head(struct request *request, struct MHD_Connection *connection,
 	request->method = method_parse(method);
 	request->http10 = strcmp(version, "HTTP/1.1") != 0;
 	request->state = REQUEST_BODY;
-	if (!guard_passes(request, connection))
+	walk_headers(&request->headers, connection, method, version);
+	if (!guard_passes(request))
 		return;
 	has_body =
 		request->headers.chunked || request->headers.content_length > 0;
