@@ -11,14 +11,14 @@ use warnings;
 use Jackdaw;
 use Test::More;
 
-my $total   = $ENV{RESETS} // { tsan => 2000 }->{ Jackdaw::mode() } // 10_000;
+my $total   = $ENV{RESETS} // { tsan => 1000 }->{ Jackdaw::mode() } // 10_000;
 my $clients = 8;
 my $program = Jackdaw::build() . '/tests/load/reset';
 
 my $server = Jackdaw->start;
 for my $store (qw(main cache)) {
     is $server->put("/v1/kv/$store/big", 'b' x 500_000)->{status}, 201, "$store: a large value";
-    my $lines = join '', map { qq({"key":"line/$_","value":"@{['v' x 200]}"}\n) } 1 .. 2000;
+    my $lines = join '', map { qq({"key":"line/$_","value":"@{['v' x 200]}"}\n) } 1 .. 1000;
     is $server->put("/v1/kv/$store/?op=import", $lines,
         { 'Content-Type' => 'application/x-ndjson' })->{status}, 200, "$store: many small ones";
 }
