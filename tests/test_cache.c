@@ -320,6 +320,39 @@ sizes_have_limits(void)
 	is_u64(live, 0, "nothing is left");
 }
 
+/* A hash of its own slot and print. */
+static uint64_t
+missed_hash(uint64_t slot, uint64_t print)
+{
+	return print << 48 | slot << 16;
+}
+
+static void
+a_full_cache_wants_what_is_missed_twice(void)
+{
+	struct cache cache;
+	bool well = cache_init(&cache, 160, free_object) == ERR_OK;
+
+	for (uint32_t key = 0; key < 15; key++) {
+		well &= cache_wants(&cache, missed_hash(key, 1));
+		well &= put(&cache, key, 10, key);
+	}
+	ok(well, "anything while there is room");
+	ok(!cache_wants(&cache, missed_hash(3, 7)), "nothing missed once");
+	ok(cache_wants(&cache, missed_hash(3, 7)), "what is missed again");
+	ok(!cache_wants(&cache, missed_hash(4, 7)), "not another slot's");
+	ok(!cache_wants(&cache, missed_hash(3, 8)) &&
+		   !cache_wants(&cache, missed_hash(3, 7)),
+	   "nor what another one has pushed out of its slot");
+	cache_remove(&cache, &find(&cache, 0)->entry);
+	ok(cache_wants(&cache, missed_hash(5, 9)), "room lets anything in");
+	cache_fini(&cache);
+	ok(cache_init(&cache, 0, free_object) == ERR_OK &&
+		   !cache_wants(&cache, 1),
+	   "no budget wants nothing");
+	cache_fini(&cache);
+}
+
 static void
 buckets_follow_the_budget(void)
 {
@@ -327,9 +360,9 @@ buckets_follow_the_budget(void)
 		size_t budget, buckets;
 	} cases[] = {
 		{ 1, 64 },
-		{ 64 * 512, 64 },
-		{ 65 * 512, 128 },
-		{ (size_t)32 << 20, 65536 },
+		{ 64 * 256, 64 },
+		{ 65 * 256, 128 },
+		{ (size_t)32 << 20, 131072 },
 		{ (size_t)1 << 40, 1 << 20 },
 	};
 
@@ -349,6 +382,7 @@ main(void)
 	sieve_keeps_what_was_hit();
 	keys_differ_by_length_too();
 	sizes_have_limits();
+	a_full_cache_wants_what_is_missed_twice();
 	buckets_follow_the_budget();
 	evicts_as_the_model_does();
 	return tap_done();
