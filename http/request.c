@@ -122,7 +122,7 @@ request_release(struct request *request)
 		return;
 	if (request->work)
 		request->free_work(request->work);
-	if (request->body) {
+	if (request->body && !request->body_inline) {
 		count_body_memory(request, request->body_capacity, 0);
 		free(request->body);
 	}
@@ -178,7 +178,7 @@ static enum err
 grow_body(struct request *request, size_t need)
 {
 	struct server *server = local_self()->server;
-	size_t before = request->body_capacity, after = before ? before : 512;
+	size_t before = request->body_capacity, after = before ? before : 1024;
 	char *body;
 
 	while (after < need)
@@ -196,6 +196,19 @@ grow_body(struct request *request, size_t need)
 	return ERR_OK;
 }
 
+/* The first piece of a small body: all of it will fit. */
+static void
+begin_inline(struct request *request)
+{
+	size_t len = (size_t)request->headers.content_length;
+
+	if (!request->headers.has_length || len > BODY_INLINE)
+		return;
+	request->body = request_alloc(request, len);
+	request->body_inline = request->body != NULL;
+	request->body_capacity = request->body ? len : 0;
+}
+
 enum err
 request_body_add(struct request *request, const void *data, size_t len,
 		 uint64_t max)
@@ -205,6 +218,8 @@ request_body_add(struct request *request, const void *data, size_t len,
 
 	if (need > max)
 		return ERR_TOO_LARGE;
+	if (!request->body)
+		begin_inline(request);
 	if (need > request->body_capacity) {
 		err = grow_body(request, need);
 		if (err)

@@ -27,6 +27,7 @@ enum {
 	REQUEST_PARAMETERS_MAX = 16,
 	REQUEST_ID_MAX = 64,
 	REQUEST_ID_OURS = 16,
+	BODY_INLINE = 512,
 	/* Bodies up to this are not counted in server->body_memory. */
 	BODY_SMALL = 4096,
 };
@@ -71,8 +72,10 @@ struct request {
 	struct kv *kv;
 	struct bytes key, key_tagged;
 
-	/* Body so far, malloc'd; NULL: none. */
+	/* Body so far; NULL: none. Malloc'd, or in the arena where its length
+	 * is known and BODY_INLINE at most. */
 	char *body;
+	bool body_inline;
 	size_t body_len, body_capacity;
 	size_t stream_chunk; /* collect this much; 0: the usual */
 
