@@ -216,6 +216,7 @@ open_stores(struct daemon *daemon)
 			.default_ttl_ms = store->ttl_ms,
 			.readers =
 				sched_workers(server->sched) + SNAPSHOTS_EXTRA,
+			.max_age_ns = config->queue_age_ms * NS_PER_MS,
 			.sequence = daemon->sequence,
 			.on_fault = on_fault,
 			.on_fault_arg = daemon,

@@ -175,7 +175,7 @@ request_body_max(const struct request *request)
 
 /* Doubles, so that a slow client holds at most twice what it sent. */
 static enum err
-grow_body(struct request *request, size_t need)
+grow_body(struct request *request, size_t need, uint64_t max)
 {
 	struct server *server = local_self()->server;
 	size_t before = request->body_capacity, after = before ? before : 1024;
@@ -183,6 +183,8 @@ grow_body(struct request *request, size_t need)
 
 	while (after < need)
 		after *= 2;
+	if (after > max)
+		after = (size_t)max;
 	if (after > BODY_SMALL &&
 	    ck_pr_load_64(&server->body_memory) + (after - before) >
 		    server->config->body_memory)
@@ -221,7 +223,7 @@ request_body_add(struct request *request, const void *data, size_t len,
 	if (!request->body)
 		begin_inline(request);
 	if (need > request->body_capacity) {
-		err = grow_body(request, need);
+		err = grow_body(request, need, max);
 		if (err)
 			return err;
 	}
