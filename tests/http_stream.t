@@ -51,7 +51,7 @@ sub memory {
     return <$in> =~ /^RssAnon:\s+(\d+) kB/m ? $1 * 1024 : 0;
 }
 
-my $n = 20_000 / Jackdaw::slowness();
+my $n = int 20_000 / Jackdaw::slowness();
 my (@lines, %value_of);
 subtest "$n records there and back" => sub {
     my $expires = int((time + 3600) * 1000);
@@ -246,7 +246,7 @@ subtest 'export while writing' => sub {
         POSIX::_exit(0);
     }
     close $end;
-    sleep 0.1 while $server->get('/v1/kv/main/z/last')->{status} != 200;
+    $server->wait_until(5, sub { $server->get('/v1/kv/main/z/last')->{status} == 200 });
     my ($torn, $short, %seen) = (0, 0);
     for (1 .. 5) {
         my $text = $server->get('/v1/kv/main/?op=export')->{content};
