@@ -232,7 +232,7 @@ put_results(struct batch *batch)
 }
 
 static void
-send_results(struct request *request)
+send_results(struct request *request) ON_WORKER
 {
 	struct batch *batch = request->work;
 	struct reply reply;
@@ -253,7 +253,7 @@ run_results(struct task *task)
 }
 
 static void
-send_failure(struct request *request)
+send_failure(struct request *request) ON_WORKER
 {
 	const struct batch *batch = request->work;
 	enum err err = request->write.item.err;
@@ -280,7 +280,7 @@ result_bytes(const struct batch *batch)
 }
 
 static void
-after_commit(struct request *request)
+after_commit(struct request *request) ON_WORKER
 {
 	struct batch *batch = request->work;
 
@@ -299,7 +299,7 @@ after_commit(struct request *request)
 /* ---- the request -------------------------------------------------------- */
 
 static void
-send_wrong(struct request *request)
+send_wrong(struct request *request) ON_WORKER
 {
 	const struct batch *batch = request->work;
 
@@ -313,7 +313,7 @@ send_wrong(struct request *request)
 }
 
 static bool
-read_body(struct request *request)
+read_body(struct request *request) ON_WORKER
 {
 	struct batch *batch = request->work;
 
@@ -328,13 +328,13 @@ read_body(struct request *request)
 }
 
 static void
-send_refused(struct request *request)
+send_refused(struct request *request) ON_WORKER
 {
 	reply_error(request, request->write.item.err);
 }
 
 static void
-run_read(struct task *task)
+run_read(struct task *task) ON_WORKER
 {
 	struct request *request = request_of_task(task);
 	enum err err;

@@ -117,7 +117,7 @@ more(void *arg, char *out, size_t size)
 }
 
 static void
-end(void *arg)
+end(void *arg) ON_WORKER
 {
 	struct export *export = arg;
 
@@ -130,7 +130,7 @@ end(void *arg)
 }
 
 static enum err
-begin(struct export *export)
+begin(struct export *export) ON_WORKER
 {
 	enum err err;
 

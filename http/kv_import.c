@@ -168,7 +168,7 @@ read_chunk(struct request *request, struct import *import)
 /* ---- answering ---------------------------------------------------------- */
 
 static void
-send_wrong(struct request *request)
+send_wrong(struct request *request) ON_WORKER
 {
 	const struct import *import = request->work;
 
@@ -185,7 +185,7 @@ send_wrong(struct request *request)
 }
 
 static void
-send_counts(struct request *request)
+send_counts(struct request *request) ON_WORKER
 {
 	const struct import *import = request->work;
 	struct reply reply;
@@ -228,7 +228,7 @@ static void run_chunk(struct task *task);
 
 /* On the shard: what comes next? */
 static void
-after_chunk(struct request *request)
+after_chunk(struct request *request) ON_WORKER
 {
 	struct import *import = request->work;
 	bool progress = import->consumed > 0;

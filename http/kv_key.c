@@ -116,7 +116,7 @@ look_up(struct local *local, struct request *request, struct found *found)
 }
 
 static void
-send_not_modified(struct request *request, const struct found *found)
+send_not_modified(struct request *request, const struct found *found) ON_WORKER
 {
 	struct reply reply;
 
@@ -131,7 +131,7 @@ send_not_modified(struct request *request, const struct found *found)
 /* A large value is sent from where it is kept; one that is not kept is copied
  * out of the snapshot, which must not wait for a slow client. */
 static void
-send_whole(struct request *request, const struct found *found)
+send_whole(struct request *request, const struct found *found) ON_WORKER
 {
 	struct reply reply;
 
@@ -145,7 +145,7 @@ send_whole(struct request *request, const struct found *found)
 
 static void
 send_range(struct request *request, const struct found *found, size_t first,
-	   size_t last)
+	   size_t last) ON_WORKER
 {
 	struct bytes value = found->record.value;
 	struct reply reply;
@@ -160,7 +160,7 @@ send_range(struct request *request, const struct found *found, size_t first,
 }
 
 static void
-send_outside(struct request *request, const struct found *found)
+send_outside(struct request *request, const struct found *found) ON_WORKER
 {
 	reply_problem_header(
 		request, 416, "the range begins behind the value's end",
@@ -169,7 +169,7 @@ send_outside(struct request *request, const struct found *found)
 
 /* HEAD has no ranges (RFC 9110, section 14.2: only GET). */
 static void
-send_value(struct request *request, const struct found *found)
+send_value(struct request *request, const struct found *found) ON_WORKER
 {
 	const struct kv_record *record = &found->record;
 	size_t first, last;
@@ -193,7 +193,7 @@ send_value(struct request *request, const struct found *found)
 }
 
 static void
-send_found(struct request *request, const struct found *found)
+send_found(struct request *request, const struct found *found) ON_WORKER
 {
 	const struct kv_record *record = &found->record;
 
@@ -233,7 +233,7 @@ kv_key_get(struct request *request)
 
 /* The request's own op, with key and conditions. NULL: answered. */
 static struct kv_op *
-begin_op(struct request *request, enum kv_op_kind kind)
+begin_op(struct request *request, enum kv_op_kind kind) ON_WORKER
 {
 	struct kv_op *op = &request->op;
 	const char *wrong;
@@ -251,7 +251,7 @@ begin_op(struct request *request, enum kv_op_kind kind)
 }
 
 static bool
-take_ttl(struct request *request, struct kv_op *op)
+take_ttl(struct request *request, struct kv_op *op) ON_WORKER
 {
 	struct bytes ttl = request_parameter(request, "ttl");
 
@@ -267,7 +267,7 @@ take_ttl(struct request *request, struct kv_op *op)
 }
 
 static bool
-take_type(struct request *request, struct kv_op *op)
+take_type(struct request *request, struct kv_op *op) ON_WORKER
 {
 	op->type = request->headers.content_type;
 	if (op->type.len <= KV_TYPE_MAX)
@@ -278,14 +278,14 @@ take_type(struct request *request, struct kv_op *op)
 }
 
 static void
-take_value(struct request *request, struct kv_op *op)
+take_value(struct request *request, struct kv_op *op) ON_WORKER
 {
 	op->value = (struct bytes){ request->body, request->body_len };
 	op->value_max = local_self()->server->config->max_value;
 }
 
 static void
-submit(struct request *request, void (*finish)(struct request *))
+submit(struct request *request, void (*finish)(struct request *)) ON_WORKER
 {
 	request->write.ops = &request->op;
 	request->write.count = 1;
@@ -296,7 +296,7 @@ submit(struct request *request, void (*finish)(struct request *))
 
 /* Answers what did not work out; false: it did. */
 static bool
-answer_failure(struct request *request)
+answer_failure(struct request *request) ON_WORKER
 {
 	const struct kv_op *op = &request->op;
 	enum err err =
@@ -320,7 +320,7 @@ answer_failure(struct request *request)
 }
 
 static void
-finish_plain(struct request *request)
+finish_plain(struct request *request) ON_WORKER
 {
 	const struct kv_op *op = &request->op;
 	struct reply reply;
@@ -334,7 +334,7 @@ finish_plain(struct request *request)
 }
 
 static void
-finish_incr(struct request *request)
+finish_incr(struct request *request) ON_WORKER
 {
 	struct reply reply;
 	char body[48];
@@ -352,7 +352,7 @@ finish_incr(struct request *request)
 
 /* The old value, as GET would have shown it. */
 static void
-finish_getdel(struct request *request)
+finish_getdel(struct request *request) ON_WORKER
 {
 	struct kv_op *op = &request->op;
 	struct reply reply;
@@ -430,7 +430,7 @@ kv_key_getdel(struct request *request)
 
 /* {"by":1,"initial":0}, both optional; an empty body is an empty object. */
 static bool
-take_incr(struct request *request, struct kv_op *op)
+take_incr(struct request *request, struct kv_op *op) ON_WORKER
 {
 	struct json_read read;
 	bool good;

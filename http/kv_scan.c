@@ -270,7 +270,7 @@ step(struct scan *scan)
 static void finish(struct request *request);
 
 static void
-end_walk(struct scan *scan)
+end_walk(struct scan *scan) ON_WORKER
 {
 	struct request *request = scan->request;
 
@@ -283,7 +283,7 @@ end_walk(struct scan *scan)
 }
 
 static enum err
-begin_walk(struct scan *scan)
+begin_walk(struct scan *scan) ON_WORKER
 {
 	unsigned char space[KV_KEY_MAX];
 	enum err err;
@@ -300,7 +300,7 @@ begin_walk(struct scan *scan)
 }
 
 static void
-run_scan(struct task *task)
+run_scan(struct task *task) ON_WORKER
 {
 	struct request *request = request_of_task(task);
 	struct scan *scan = request->work;
@@ -319,7 +319,7 @@ run_scan(struct task *task)
 }
 
 static void
-free_scan(void *work)
+free_scan(void *work) ON_WORKER
 {
 	struct scan *scan = work;
 
@@ -375,7 +375,7 @@ close_page(struct scan *scan, const char *cursor)
 }
 
 static void
-finish(struct request *request)
+finish(struct request *request) ON_WORKER
 {
 	struct scan *scan = request->work;
 	char cursor[CURSOR_MAX + 1] = "";

@@ -18,7 +18,7 @@ ops_options(struct request *request)
 }
 
 static void
-send_text(struct request *request, unsigned status, struct bytes text)
+send_text(struct request *request, unsigned status, struct bytes text) ON_WORKER
 {
 	struct reply reply;
 

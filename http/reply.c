@@ -72,7 +72,8 @@ reply_etag(struct reply *reply, uint64_t seq)
 /* ---- sending ------------------------------------------------------------ */
 
 static void
-queue(struct request *request, unsigned status, struct MHD_Response *response)
+queue(struct request *request, unsigned status,
+      struct MHD_Response *response) ON_WORKER
 {
 	request->status = (unsigned short)status;
 	request->state = REQUEST_ANSWERED;
@@ -90,7 +91,7 @@ give_up(struct request *request)
 /* A response of its own, for what no frame can do. Takes response, which may
  * be NULL. */
 static void
-send_response(struct reply *reply, struct MHD_Response *response)
+send_response(struct reply *reply, struct MHD_Response *response) ON_WORKER
 {
 	struct request *request = reply->request;
 	char *head = response ? frame_add_head(response, reply->len) : NULL;
@@ -110,7 +111,7 @@ send_response(struct reply *reply, struct MHD_Response *response)
 
 /* The frame is the request's until that ends. */
 static void
-send_frame(struct reply *reply, struct bytes body)
+send_frame(struct reply *reply, struct bytes body) ON_WORKER
 {
 	struct request *request = reply->request;
 	struct frame *frame =
@@ -269,7 +270,7 @@ log_failure(const struct request *request, unsigned status, const char *detail)
 
 static void
 send_problem(struct reply *reply, const char *code, int index,
-	     const char *detail)
+	     const char *detail) ON_WORKER
 {
 	struct request *request = reply->request;
 	struct buffer body;

@@ -101,7 +101,8 @@ request_begin(struct local *local, struct bytes target)
 }
 
 static void
-count_body_memory(struct request *request, size_t before, size_t after)
+count_body_memory(struct request *request, size_t before,
+		  size_t after) ON_WORKER
 {
 	struct server *server = local_self()->server;
 	uint64_t add = after > BODY_SMALL ? after : 0;
@@ -156,7 +157,7 @@ request_alloc(struct request *request, size_t n)
 /* ---- body --------------------------------------------------------------- */
 
 uint64_t
-request_body_max(const struct request *request)
+request_body_max(const struct request *request) ON_WORKER
 {
 	const struct config *config = local_self()->server->config;
 
@@ -175,7 +176,7 @@ request_body_max(const struct request *request)
 
 /* Doubles, so that a slow client holds at most twice what it sent. */
 static enum err
-grow_body(struct request *request, size_t need, uint64_t max)
+grow_body(struct request *request, size_t need, uint64_t max) ON_WORKER
 {
 	struct server *server = local_self()->server;
 	size_t before = request->body_capacity, after = before ? before : 1024;
@@ -275,7 +276,7 @@ split_target(struct request *request)
 }
 
 static bool
-find_store(struct request *request, struct bytes name)
+find_store(struct request *request, struct bytes name) ON_WORKER
 {
 	const struct server *server = local_self()->server;
 
@@ -291,7 +292,7 @@ find_store(struct request *request, struct bytes name)
 
 /* The key with its store's index before it, decoded once. */
 static bool
-decode_key(struct request *request, struct bytes raw)
+decode_key(struct request *request, struct bytes raw) ON_WORKER
 {
 	char *tagged = request_alloc(request, 1 + raw.len);
 	size_t len;
@@ -319,7 +320,7 @@ decode_key(struct request *request, struct bytes raw)
 
 /* /v1/kv/{store}, /v1/kv/{store}/ and /v1/kv/{store}/{key...} */
 static bool
-route_kv(struct request *request, struct bytes rest)
+route_kv(struct request *request, struct bytes rest) ON_WORKER
 {
 	const char *slash = memchr(rest.data, '/', rest.len);
 	struct bytes name = rest, key = { NULL, 0 };
@@ -337,7 +338,7 @@ route_kv(struct request *request, struct bytes rest)
 }
 
 static bool
-route_path(struct request *request)
+route_path(struct request *request) ON_WORKER
 {
 	struct bytes path = request->path;
 
@@ -384,7 +385,7 @@ decode_parameter(struct request *request, struct bytes pair)
 }
 
 static bool
-decode_query(struct request *request)
+decode_query(struct request *request) ON_WORKER
 {
 	struct bytes rest = request->query;
 
@@ -421,7 +422,7 @@ request_parameter(const struct request *request, const char *name)
 /* An unknown or repeated parameter is a mistake that would otherwise pass
  * for having been obeyed. */
 static bool
-check_parameters(struct request *request)
+check_parameters(struct request *request) ON_WORKER
 {
 	for (unsigned i = 0; i < request->parameter_count; i++) {
 		struct bytes name = request->parameters[i].name;
@@ -445,7 +446,7 @@ check_parameters(struct request *request)
 /* ---- dispatch ----------------------------------------------------------- */
 
 static void
-refuse_action(struct request *request)
+refuse_action(struct request *request) ON_WORKER
 {
 	if (request->resource == RESOURCE_NONE)
 		reply_problem(request, 404, NULL, "there is nothing here");
@@ -480,7 +481,7 @@ request_route(struct request *request)
 
 /* On the shard's holder: the work lets go, and the action goes on. */
 static void
-open_parcel(struct request *request)
+open_parcel(struct request *request) ON_WORKER
 {
 	TAKES_OVER(request);
 	if (request->conn)
@@ -489,13 +490,13 @@ open_parcel(struct request *request)
 }
 
 static void
-open_posted(struct parcel *parcel)
+open_posted(struct parcel *parcel) ON_WORKER
 {
 	open_parcel(CONTAINER_OF(parcel, struct request, parcel));
 }
 
 static void
-open_written(struct parcel *parcel)
+open_written(struct parcel *parcel) ON_WORKER
 {
 	open_parcel(CONTAINER_OF(parcel, struct request, write.item.parcel));
 }
@@ -511,7 +512,7 @@ request_wait_task(struct request *request, task_fn run)
 }
 
 void
-request_again(struct request *request)
+request_again(struct request *request) ON_WORKER
 {
 	HANDS_OVER(request);
 	sched_submit(local_self()->server->sched, &request->task);

@@ -119,7 +119,8 @@ conn_of(struct MHD_Connection *connection)
 
 /* The request line has come: before libmicrohttpd takes the target apart. */
 static void *
-on_target(void *cls, const char *target, struct MHD_Connection *connection)
+on_target(void *cls, const char *target,
+	  struct MHD_Connection *connection) ON_WORKER
 {
 	struct shard *shard = cls;
 	struct conn *conn = conn_of(connection);
@@ -152,7 +153,7 @@ let_go(struct request *request)
 
 static void
 on_completed(void *cls, struct MHD_Connection *connection, void **context,
-	     enum MHD_RequestTerminationCode code)
+	     enum MHD_RequestTerminationCode code) ON_WORKER
 {
 	struct shard *shard = cls;
 	struct request *request = *context;
@@ -246,7 +247,7 @@ take_id(struct request *request)
 }
 
 static bool
-guard_passes(struct request *request)
+guard_passes(struct request *request) ON_WORKER
 {
 	struct headers *headers = &request->headers;
 
@@ -268,7 +269,7 @@ guard_passes(struct request *request)
 
 /* A body comes: is it wanted, and is it small enough? */
 static bool
-body_passes(struct request *request)
+body_passes(struct request *request) ON_WORKER
 {
 	const struct headers *headers = &request->headers;
 	uint64_t max;
@@ -297,7 +298,7 @@ body_passes(struct request *request)
  */
 static void
 on_head(struct request *request, struct MHD_Connection *connection,
-	const char *method, const char *version)
+	const char *method, const char *version) ON_WORKER
 {
 	bool has_body;
 
@@ -356,7 +357,7 @@ go_on_held(struct request *request, struct MHD_Connection *connection)
 
 static void
 on_stream_piece(struct request *request, struct MHD_Connection *connection,
-		const char *data, size_t *len)
+		const char *data, size_t *len) ON_WORKER
 {
 	size_t chunk =
 		request->stream_chunk ? request->stream_chunk : STREAM_CHUNK;
@@ -376,7 +377,7 @@ on_stream_piece(struct request *request, struct MHD_Connection *connection,
 
 static void
 on_body_piece(struct request *request, struct MHD_Connection *connection,
-	      const char *data, size_t *len)
+	      const char *data, size_t *len) ON_WORKER
 {
 	enum err err;
 
@@ -393,7 +394,8 @@ on_body_piece(struct request *request, struct MHD_Connection *connection,
 }
 
 static void
-on_complete(struct request *request, struct MHD_Connection *connection)
+on_complete(struct request *request,
+	    struct MHD_Connection *connection) ON_WORKER
 {
 	bool routed = request->action->index != ACTION_NONE;
 
@@ -407,7 +409,7 @@ on_complete(struct request *request, struct MHD_Connection *connection)
 static enum MHD_Result
 on_request(void *cls, struct MHD_Connection *connection, const char *url,
 	   const char *method, const char *version, const char *data,
-	   size_t *len, void **context)
+	   size_t *len, void **context) ON_WORKER
 {
 	struct request *request = *context;
 
@@ -516,7 +518,7 @@ give_back_snapshots(struct local *local)
 }
 
 static void
-run(struct source *source, struct source_run *result)
+run(struct source *source, struct source_run *result) ON_WORKER
 {
 	struct shard *shard = CONTAINER_OF(source, struct shard, source);
 
