@@ -224,8 +224,16 @@ subtest 'parameters' => sub {
         for 'export&x=1', 'import', 'batch', 'export&op=export';
     is_problem($server->get('/v1/kv/nowhere/?op=export'), 404, 'not_found', 'no such store');
     is_problem($server->put('/v1/kv/nowhere/?op=import', ''), 404, 'not_found', 'nor for import');
-    my $head = $server->head('/v1/kv/main/?op=export');
-    is $head->{status}, 200, 'HEAD of an export';
+    my $head = "/v1/kv/copy/?op=export HTTP/1.1\r\nHost: a\r\n";
+    my $got = $server->raw("HEAD $head\r\n", timeout => 0.5);
+    like $got, qr/^HTTP\/1\.1 200 [^\r]*\r\n(?:[A-Z][^\r]*\r\n)+\r\n\z/, 'HEAD of an export is a head';
+    $got = $server->raw("GET $head" . "Connection: close\r\n\r\n");
+    like $got, qr/\r\n0\r\n\r\n\z/, 'one to HTTP/1.1 is chunked';
+    $head =~ s{1\.1}{1.0};
+    ($got, my $closed) = $server->raw("GET $head\r\n");
+    ok $closed, 'one to HTTP/1.0 ends with the connection';
+    like $got, qr/\r\n\r\n\{"key".*\}\n\z/s, 'and has no chunks';
+    unlike $got, qr/^(Transfer-Encoding|Content-Length):/mi, 'nor says so';
     like $server->get('/v1/kv/copy/?op=export')->{headers}{'content-type'},
         qr{^application/x-ndjson\b}, 'its type';
 };

@@ -459,7 +459,18 @@ sub usable {
 sub request {
     my ($self, $method, $target, %options) = @_;
     $self->send_request($method, $target, %options);
-    return $self->read_reply($method, timeout => $options{timeout});
+    my $reply = $self->read_reply($method, timeout => $options{timeout});
+    return $reply if !length $self->{buffer};
+    $self->{error} = "bytes after the reply: $self->{buffer}";
+    return _failed($self->{error});
+}
+
+sub _failed {
+    my ($why) = @_;
+    return {
+        status => 599, success => '', reason => 'Internal Exception',
+        headers => {}, content => $why,
+    };
 }
 
 # Adds Host, and Content-Length with content, unless they are given.
@@ -496,10 +507,7 @@ sub read_reply {
     if (!$reply) {
         ($self->{error} = $@) =~ s/\n\z// if !$self->{error};
         $self->{error} .= " ($self->{send_error})" if $self->{send_error};
-        $reply = {
-            status => 599, success => '', reason => 'Internal Exception',
-            headers => {}, content => $self->{error},
-        };
+        $reply = _failed($self->{error});
     }
     close $self->{socket} if $self->{error} && $self->{socket};
     return $reply;
