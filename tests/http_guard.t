@@ -47,6 +47,40 @@ subtest 'header names' => sub {
         text('PUT /v1/kv/main/k HTTP/1.1', 'Host: a', 'Content-Length : 5') . 'hello', 400;
 };
 
+subtest 'lines' => sub {
+    my $put = "PUT /v1/kv/main/guarded HTTP/1.1\r\nHost: a\r\n";
+    refused 'a value that goes on in the next line', text('GET /livez HTTP/1.1',
+        'Host: a', 'X-Long: one', ' two'), 400;
+    refused 'a last value that does, by a tab', text('GET /livez HTTP/1.1', 'Host: a',
+        "\tb"), 400;
+    refused 'a coding in a continuation', "${put}X: y\r\n Transfer-Encoding: chunked\r\n\r\n"
+        . "0\r\n\r\n", 400;
+    refused 'a blank before the first header', text('GET /livez HTTP/1.1', ' Host: a'), 400;
+    # libmicrohttpd takes a line that begins with a colon for the last one.
+    refused 'a colon before a length', "${put}:\r\nContent-Length: 40\r\n\r\n", 400;
+    refused 'a colon before a coding', "${put}: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        . "0\r\n\r\n", 400;
+    refused 'a line without a colon', text('GET /livez HTTP/1.1', 'Host: a', 'nothing'), 400;
+    for my $case (['the request line', "GET /livez HTTP/1.1\nHost: a\r\n\r\n"],
+        ['a header', "GET /livez HTTP/1.1\r\nHost: a\nX: y\r\n\r\n"],
+        ['the last header', "GET /livez HTTP/1.1\r\nHost: a\n\r\n"],
+        ['the empty line', "GET /livez HTTP/1.1\r\nHost: a\r\n\n"],
+        ['every line', "GET /livez HTTP/1.1\nHost: a\n\n"]) {
+        refused "LF alone after $case->[0]", $case->[1], 400;
+    }
+    for my $case (['a name', "X\0Y: a"], ['a value', "X: a\0b"], ['the end of a value', "X: a\0"],
+        ['a line', "\0"]) {
+        refused "NUL in $case->[0]", text('GET /livez HTTP/1.1', 'Host: a', $case->[1]), 400;
+    }
+    refused 'CR in a value', text('GET /livez HTTP/1.1', 'Host: a', "X: a\rb"), 400;
+    refused 'a control in a value', text('GET /livez HTTP/1.1', 'Host: a', "X: a\x01b"), 400;
+    my $got = $server->raw(text('GET /livez HTTP/1.1', 'Host:a', "X:\t y \t", 'Y:', 'Z: ',
+        "N: \xc3\xa9\xff", 'Connection:close'));
+    is statuses($got), 200, 'blanks around values, and values of none';
+    $got = $server->raw("\r\n" . text('GET /livez HTTP/1.1', 'Host: a', 'Connection: close'));
+    is statuses($got), 200, 'an empty line before a request';
+};
+
 subtest 'transfer codings' => sub {
     my $put = 'PUT /v1/kv/main/guarded HTTP/1.1';
     my $body = "5\r\nhello\r\n0\r\n\r\n";
@@ -109,6 +143,11 @@ subtest 'fields that come once' => sub {
     refused 'the same Host twice', text('GET /livez HTTP/1.1', 'Host: a', 'host: a'), 400;
     refused 'two Authorizations', text('GET /livez HTTP/1.1', 'Host: a',
         'Authorization: Bearer a', 'authorization: Bearer b'), 400;
+    for my $field ('Content-Type: a/b', 'If-Match: "1"', 'If-None-Match: "1"', 'Range: bytes=0-0',
+        'If-Range: "1"', 'If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT') {
+        my ($name) = $field =~ /^([^:]+)/;
+        refused "$name twice", text('GET /livez HTTP/1.1', 'Host: a', $field, $field), 400;
+    }
     refused 'no Host', text('GET /livez HTTP/1.1'), 400;
     refused 'no Host, with a body',
         text('PUT /v1/kv/main/guarded HTTP/1.1', 'Content-Length: 5') . 'hello', 400;
