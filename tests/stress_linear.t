@@ -15,7 +15,7 @@ use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
 my $clients = 8;
 my $keys    = 4;
-my $count   = $ENV{LINEAR_OPS} // { asan => 300, tsan => 150 }->{ Jackdaw::mode() } // 800;
+my $count   = $ENV{LINEAR_OPS} // { asan => 300, tsan => 150 }->{ Jackdaw::mode() } // 500;
 
 # The request of an operation: method, query, headers, content.
 my %request_of = (
