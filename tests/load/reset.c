@@ -173,7 +173,7 @@ static void
 leave_in_scan(int fd)
 {
 	send_text(fd,
-		  "GET /v1/kv/%s/?limit=10000&values=1 HTTP/1.1\r\n"
+		  "GET /v1/kv/%s/?limit=200&values=1 HTTP/1.1\r\n"
 		  "Host: reset\r\nAccept: application/x-ndjson\r\n\r\n",
 		  store);
 	read_some(fd, below(TEXT_MAX));
