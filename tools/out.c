@@ -44,7 +44,8 @@ say(const char *format, ...)
 void
 out_bytes(struct bytes bytes)
 {
-	fwrite(bytes.data, 1, bytes.len, stdout);
+	if (bytes.len > 0) /* an empty one may be NULL */
+		fwrite(bytes.data, 1, bytes.len, stdout);
 }
 
 static void

@@ -40,6 +40,28 @@ watch_signals(void)
 	}
 }
 
+/* The deadly signals wait while the file is made and noted as doomed: one in
+ * between would leave it there. */
+static int
+make_temporary(char *name)
+{
+	sigset_t set, before;
+	int fd, error;
+
+	watch_signals();
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_LEN(deadly); i++)
+		sigaddset(&set, deadly[i]);
+	sigprocmask(SIG_BLOCK, &set, &before);
+	fd = mkostemp(name, O_CLOEXEC);
+	error = errno;
+	if (fd >= 0)
+		doomed = name;
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	errno = error;
+	return fd;
+}
+
 static bool
 complain(const char *path)
 {
@@ -69,11 +91,9 @@ open_temporary(struct target *target, const struct stat *old)
 		target->temporary = NULL;
 		return complain(target->path);
 	}
-	fd = mkostemp(target->temporary, O_CLOEXEC);
+	fd = make_temporary(target->temporary);
 	if (fd < 0)
 		return complain(target->temporary);
-	doomed = target->temporary;
-	watch_signals();
 	if (fchmod(fd, mode_for(old)) == 0 && (target->file = fdopen(fd, "w")))
 		return true;
 	close(fd);
