@@ -18,7 +18,9 @@ struct probe {
 	uint64_t units;  /* read from its descriptor; by the holder */
 	uint64_t opened; /* parcels */
 	uint64_t home_runs, away_runs;
-	uint64_t busy_ms; /* a run takes this long; by any thread */
+	uint64_t busy_ms; /* the next run takes this long; by any thread */
+	uint64_t block;   /* or until `release`; by any thread */
+	uint64_t release;
 	uint64_t blocked; /* 1 while it does; by the holder */
 	unsigned work;    /* what each run says it did; 0: units read */
 	unsigned agains;  /* asks for so many more runs */
@@ -45,14 +47,18 @@ static void
 be_busy(struct probe *probe)
 {
 	uint64_t ms = ck_pr_load_64(&probe->busy_ms);
+	bool block = ck_pr_load_64(&probe->block);
 
-	if (ms == 0)
+	if (ms == 0 && !block)
 		return;
 	ck_pr_store_64(&probe->busy_ms, 0);
+	ck_pr_store_64(&probe->block, 0);
 	if (probe->warns)
 		sched_expect_long();
 	ck_pr_store_64(&probe->blocked, 1);
 	sleep_ms((unsigned)ms);
+	if (block)
+		(void)wait_for_count(&probe->release, 1);
 	ck_pr_store_64(&probe->blocked, 0);
 }
 
@@ -140,7 +146,13 @@ start(struct sched *sched)
 	enum err err = sched_start(sched, NULL, NULL, NULL);
 
 	assert(!err);
-	sleep_ms(20); /* until all have parked */
+	/* Until all have parked. */
+	for (unsigned i = 0; i < sched_workers(sched); i++) {
+		struct sched_stats stats = { 0 };
+
+		while (!stats.parks)
+			sched_stats(sched, i, &stats);
+	}
 }
 
 static void
@@ -411,7 +423,7 @@ ticks_come_in_time(void)
 	sched_stop(sched);
 	ok(parks < 40, "by waiting for them (%llu waits)",
 	   (unsigned long long)parks);
-	ok(probe.slack_ns < 500 * NS_PER_MS, "the latest by %llu us",
+	ok(probe.slack_ns < 2 * NS_PER_S, "the latest by %llu us",
 	   (unsigned long long)(probe.slack_ns / NS_PER_US));
 	sched_destroy(sched);
 	close_probe(&probe);
@@ -495,18 +507,22 @@ a_pause_does_not_spin(void)
 	struct sched *sched = new_sched(2);
 	struct probe probe, own;
 	struct sched_stats stats;
+	uint64_t begun, most;
 
 	add_probe(sched, &probe, true);
 	add_probe(sched, &own, false);
 	probe.pause = probe.leave = true;
 	start(sched);
+	begun = clock_mono_ns();
 	touch(&probe);
 	sleep_ms(350);
 	stats = total(sched);
-	ok(stats.source_runs >= 3 && stats.source_runs <= 10,
+	most = 2 * ((clock_mono_ns() - begun) / (100 * NS_PER_MS) + 2);
+	ok(stats.source_runs >= 2 && stats.source_runs <= most,
 	   "two workers, 350 ms: %llu runs, one each 100 ms",
 	   (unsigned long long)stats.source_runs);
-	ok(stats.parks < 30, "and %llu waits", (unsigned long long)stats.parks);
+	ok(stats.parks < 3 * most, "and %llu waits",
+	   (unsigned long long)stats.parks);
 	touch(&own);
 	ok(wait_for_count(&own.units, 1), "other sources work meanwhile");
 	sched_stop(sched);
@@ -564,11 +580,20 @@ pair_stop(struct pair *pair)
 }
 
 static void
-pair_block(struct pair *pair, unsigned ms)
+pair_block(struct pair *pair)
 {
-	ck_pr_store_64(&pair->blocks.busy_ms, ms);
+	ck_pr_store_64(&pair->blocks.block, 1);
 	touch(&pair->blocks);
-	wait_for_count(&pair->blocks.blocked, 1);
+	(void)wait_for_count(&pair->blocks.blocked, 1);
+}
+
+/* The home worker goes on, and has nothing to do. */
+static void
+pair_release(struct pair *pair)
+{
+	ck_pr_store_64(&pair->blocks.release, 1);
+	(void)wait_for_count(&pair->blocks.runs, 1);
+	sleep_ms(20);
 }
 
 /* How many of them are served before the home worker is back. */
@@ -612,18 +637,18 @@ a_source_is_helped_while_home_is_busy(void)
 		unsigned served;
 
 		pair_start(&pair);
-		pair_block(&pair, 1000);
+		pair_block(&pair);
 		served = served_while_blocked(&pair, 50, cases[i].by_parcel);
 		is_u64(served, 50, cases[i].name);
-		wait_for_count(&pair.blocks.runs, 1);
-		sleep_ms(50);
+		pair_release(&pair);
 
 		/* And home again. */
 		helped = total(pair.sched).sources_helped;
 		home_runs = ck_pr_load_64(&pair.waits.home_runs);
 		ok(helped >= 50, "by the other worker (%llu runs)",
 		   (unsigned long long)helped);
-		ok(home_runs > 0, "home has run what was returned");
+		ok(wait_for_count(&pair.waits.home_runs, 1),
+		   "home has run what was returned");
 		touch(&pair.waits);
 		ok(wait_for_count(&pair.waits.home_runs, home_runs + 1),
 		   "and hears of the next edge");
@@ -641,13 +666,12 @@ a_helper_sleeps_between(void)
 	uint64_t parks;
 
 	pair_start(&pair);
-	pair_block(&pair, 300);
+	pair_block(&pair);
 	sleep_ms(50);
 	parks = total(pair.sched).parks;
 	sleep_ms(150);
-	ok(ck_pr_load_64(&pair.blocks.blocked) &&
-		   total(pair.sched).parks - parks < 5,
-	   "while nothing comes");
+	ok(total(pair.sched).parks - parks < 5, "while nothing comes");
+	pair_release(&pair);
 	pair_stop(&pair);
 }
 
@@ -661,12 +685,12 @@ ticks_come_while_home_is_busy(void)
 	pair.waits.tick_every_ns = 10 * NS_PER_MS;
 	touch(&pair.waits);
 	wait_for_count(&pair.waits.runs, 1);
-	pair_block(&pair, 500);
+	pair_block(&pair);
 	runs = ck_pr_load_64(&pair.waits.runs);
 	ok(wait_for_count(&pair.waits.runs, runs + 5) &&
 		   ck_pr_load_64(&pair.blocks.blocked),
 	   "five ticks");
-	wait_for_count(&pair.blocks.runs, 1);
+	pair_release(&pair);
 	runs = ck_pr_load_64(&pair.waits.home_runs);
 	ok(wait_for_count(&pair.waits.home_runs, runs + 5),
 	   "and at home after");
@@ -681,16 +705,15 @@ an_edge_during_help_is_not_lost(void)
 	struct pair pair;
 
 	pair_start(&pair);
-	ck_pr_store_64(&pair.waits.busy_ms, 200);
-	pair_block(&pair, 50);
-	ok(wait_for_count(&pair.waits.blocked, 1) &&
-		   ck_pr_load_64(&pair.blocks.blocked),
-	   "the helper has the source");
-	wait_for_count(&pair.blocks.runs, 1);
-	sleep_ms(20);
-	ok(ck_pr_load_64(&pair.waits.blocked), "home is back, and parked");
+	ck_pr_store_64(&pair.waits.block, 1);
+	pair_block(&pair);
+	ok(wait_for_count(&pair.waits.blocked, 1), "the helper has the source");
+	pair_release(&pair);
 	/* The helper has read its descriptor for this run. */
 	touch(&pair.waits);
+	sleep_ms(20);
+	is_u64(ck_pr_load_64(&pair.waits.units), 0, "home cannot take it");
+	ck_pr_store_64(&pair.waits.release, 1);
 	ok(wait_for_count(&pair.waits.units, 1), "the edge is served");
 	ok(ck_pr_load_64(&pair.waits.home_runs) > 0, "at home");
 	sleep_ms(20);
@@ -707,14 +730,15 @@ a_parcel_during_help_is_not_lost(void)
 	struct pair pair;
 
 	pair_start(&pair);
-	ck_pr_store_64(&pair.waits.busy_ms, 200);
-	pair_block(&pair, 50);
-	wait_for_count(&pair.waits.blocked, 1);
-	wait_for_count(&pair.blocks.runs, 1);
-	sleep_ms(20);
+	ck_pr_store_64(&pair.waits.block, 1);
+	pair_block(&pair);
+	(void)wait_for_count(&pair.waits.blocked, 1);
+	pair_release(&pair);
 	before = total(pair.sched);
 	source_post(&pair.waits.source, &parcel);
 	source_wake(&pair.waits.source);
+	sleep_ms(20);
+	ck_pr_store_64(&pair.waits.release, 1);
 	ok(wait_for_count(&pair.waits.opened, 1), "the parcel is opened");
 	ok(total(pair.sched).parks - before.parks < 5,
 	   "and nobody has spun for it");
