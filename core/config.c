@@ -191,7 +191,7 @@ take_kind(struct load *load, const char *value, struct config_store *store)
 static bool
 take_store(struct load *load, const struct config_entry *entry)
 {
-	struct config_store *store;
+	struct config_store *store = load->config->stores;
 
 	if (!get_or_add_store(load, entry->title, &store))
 		return false;
@@ -231,7 +231,7 @@ static bool
 take_top(struct load *load, const struct config_entry *entry)
 {
 	struct config *config = load->config;
-	uint64_t number;
+	uint64_t number = 0;
 
 	if (!strcmp(entry->key, "listen"))
 		return take_listen(load, entry->value, entry->index);

@@ -222,7 +222,7 @@ static void
 name_bound(const struct listener *listener, const char *address, char *bound,
 	   size_t size)
 {
-	struct sockaddr_storage storage;
+	struct sockaddr_storage storage = { 0 };
 	socklen_t len = sizeof(storage);
 	char host[64], port[16];
 

@@ -182,6 +182,8 @@ grow_body(struct request *request, size_t need, uint64_t max) ON_WORKER
 	size_t before = request->body_capacity, after = before ? before : 1024;
 	char *body;
 
+	/* An inline body has room for all that its length announced. */
+	assert(!request->body_inline);
 	while (after < need)
 		after *= 2;
 	if (after > max)
@@ -237,6 +239,8 @@ void
 request_body_consume(struct request *request, size_t n)
 {
 	assert(n <= request->body_len);
+	if (!n)
+		return;
 	request->body_len -= n;
 	memmove(request->body, request->body + n, request->body_len);
 }
