@@ -39,6 +39,14 @@ bytes_equal(struct bytes a, struct bytes b)
 	return a.len == b.len && (a.len == 0 || !memcmp(a.data, b.data, a.len));
 }
 
+static inline bool
+bytes_begin(struct bytes text, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return text.len >= len && !memcmp(text.data, prefix, len);
+}
+
 /* Is word one of the words of list, which a space separates? */
 static inline bool
 bytes_listed(const char *list, struct bytes word)

@@ -174,12 +174,12 @@ send_wrong(struct request *request) ON_WORKER
 
 	if (request->body_complete)
 		reply_problem(request, import->status, NULL,
-			      "%s; %llu lines before it were imported",
+			      "%s; records imported before it: %llu",
 			      import->wrong,
 			      (unsigned long long)import->imported);
 	else
 		reply_cut_problem(request, import->status, NULL,
-				  "%s; %llu lines before it were imported",
+				  "%s; records imported before it: %llu",
 				  import->wrong,
 				  (unsigned long long)import->imported);
 }
@@ -268,9 +268,6 @@ run_chunk(struct task *task)
 	request->write.ops = import->ops;
 	request->write.count = import->count;
 	request->write.atomic = false;
-	/* One chunk at a time waits, so an import cannot flood the lane: it
-	 * is slowed, where another request would be refused. */
-	request->write.item.patient = true;
 	err = request_pass_write(request, after_chunk);
 	if (err) {
 		request->write.item.err = err;

@@ -31,9 +31,11 @@ json_read_begin(struct json_read *read, struct bytes text)
 	read->root =
 		json_loadb(text.data ? text.data : "", text.len,
 			   JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-	if (!read->root)
+	if (!read->root && error.line > 1)
 		wrong(read, "not JSON at line %d, column %d", error.line,
 		      error.column);
+	else if (!read->root)
+		wrong(read, "not JSON at column %d", error.column);
 }
 
 void

@@ -125,7 +125,7 @@ send_not_modified(struct request *request, const struct found *found) ON_WORKER
 		&reply, "Cache-Status",
 		bytes_of(found->hit ? "jackdaw; hit" : "jackdaw; fwd=miss"));
 	reply_etag(&reply, found->record.seq);
-	reply_send(&reply);
+	reply_send_length(&reply, found->record.value.len);
 }
 
 /* A large value is sent from where it is kept; one that is not kept is copied

@@ -109,36 +109,58 @@ send_response(struct reply *reply, struct MHD_Response *response) ON_WORKER
 		MHD_destroy_response(response);
 }
 
-/* The frame is the request's until that ends. */
+/* The frame is the request's until that ends. body NULL: the place of one
+ * that is not sent. */
 static void
-send_frame(struct reply *reply, struct bytes body) ON_WORKER
+send_frame(struct reply *reply, const void *body, size_t len) ON_WORKER
 {
 	struct request *request = reply->request;
 	struct frame *frame =
-		frame_take(&local_self()->frames, reply->len, body.len);
+		frame_take(&local_self()->frames, reply->len, len);
 
 	if (!frame) {
 		give_up(request);
 		return;
 	}
 	memcpy(frame->head, reply->head, reply->len);
-	if (body.len)
-		memcpy(frame->body, body.data, body.len);
+	if (body)
+		memcpy(frame->body, body, len);
 	request->frame = frame;
 	queue(request, reply->status, frame->response);
+}
+
+static bool
+fits_frame(size_t len) ON_WORKER
+{
+	return len <= FRAME_BODY_MAX && !server_draining(local_self()->server);
 }
 
 void
 reply_send_copy(struct reply *reply, struct bytes body)
 {
-	if (body.len <= FRAME_BODY_MAX &&
-	    !server_draining(local_self()->server))
-		send_frame(reply, body);
+	if (fits_frame(body.len))
+		send_frame(reply, body.data, body.len);
 	else
 		send_response(reply,
 			      MHD_create_response_from_buffer(
 				      body.len, (void *)(uintptr_t)body.data,
 				      MHD_RESPMEM_MUST_COPY));
+}
+
+static ssize_t
+no_body(void *arg, uint64_t position, char *out, size_t size)
+{
+	return MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+void
+reply_send_length(struct reply *reply, size_t len)
+{
+	if (fits_frame(len))
+		send_frame(reply, NULL, len);
+	else
+		send_response(reply, MHD_create_response_from_callback(
+					     len, 1, no_body, NULL, NULL));
 }
 
 void
@@ -358,7 +380,7 @@ reply_condition(struct request *request, uint64_t seq)
 	if (seq)
 		reply_etag(&reply, seq);
 	send_problem(&reply, NULL, -1,
-		     seq ? "the key's current ETag is another one"
+		     seq ? "the key is not what the precondition asks for"
 			 : "the key does not exist");
 }
 

@@ -33,6 +33,9 @@ void reply_headerf(struct reply *reply, const char *name, const char *format,
 		   ...) PRINTF(3, 4);
 void reply_etag(struct reply *reply, uint64_t seq);
 
+/* Ends a reply that has no body but says the length of one: a 304, whose
+ * Content-Length is that of the 200 (RFC 9110, section 8.6). */
+void reply_send_length(struct reply *reply, size_t len) ON_WORKER;
 /* Each ends the reply. The body is: none; copied; malloc'd and freed after
  * it is sent. */
 void reply_send(struct reply *reply) ON_WORKER;

@@ -239,21 +239,13 @@ void
 request_body_consume(struct request *request, size_t n)
 {
 	assert(n <= request->body_len);
-	if (!n)
+	if (!n || !request->body)
 		return;
 	request->body_len -= n;
 	memmove(request->body, request->body + n, request->body_len);
 }
 
 /* ---- route -------------------------------------------------------------- */
-
-static bool
-starts_with(struct bytes text, const char *prefix)
-{
-	size_t len = strlen(prefix);
-
-	return text.len >= len && !memcmp(text.data, prefix, len);
-}
 
 static struct bytes
 cut_front(struct bytes text, size_t n)
@@ -346,7 +338,7 @@ route_path(struct request *request) ON_WORKER
 {
 	struct bytes path = request->path;
 
-	if (starts_with(path, "/v1/kv/"))
+	if (bytes_begin(path, "/v1/kv/"))
 		return route_kv(request, cut_front(path, 7));
 	if (bytes_equal(path, bytes_of("/livez")))
 		request->resource = RESOURCE_LIVEZ;
@@ -545,6 +537,9 @@ request_pass_write(struct request *request, void (*finish)(struct request *))
 	item->done = NULL;
 	item->parcel.open = open_written;
 	item->err = ERR_OK;
+	/* A stream has one item in the lane at a time, so it cannot flood it:
+	 * it is slowed, where another request would be refused. */
+	item->patient = request->action->body == BODY_STREAM;
 	HANDS_OVER(request);
 	return kv_submit(request->kv, &request->write);
 }

@@ -267,6 +267,21 @@ guard_passes(struct request *request) ON_WORKER
 	return true;
 }
 
+/* What is meant for something else than JSON. What curl says of -d, and what
+ * says nothing, passes for JSON. */
+static bool
+media_type_fits(const struct request *request)
+{
+	struct bytes type = request->headers.content_type;
+
+	if (request->action->body == BODY_VALUE || !type.len)
+		return true;
+	return memmem(type.data, type.len, "json", 4) ||
+	       bytes_begin(type, "application/x-www-form-urlencoded") ||
+	       bytes_begin(type, "application/octet-stream") ||
+	       bytes_begin(type, "text/plain");
+}
+
 /* A body comes: is it wanted, and is it small enough? */
 static bool
 body_passes(struct request *request) ON_WORKER
@@ -278,6 +293,12 @@ body_passes(struct request *request) ON_WORKER
 		return false;
 	if (request->action->body == BODY_NONE) {
 		reply_problem(request, 400, NULL, "this request takes no body");
+		return false;
+	}
+	if (!media_type_fits(request)) {
+		reply_problem(request, 415, NULL,
+			      "this takes JSON: application/json, or "
+			      "application/x-ndjson for lines");
 		return false;
 	}
 	max = request_body_max(request);
