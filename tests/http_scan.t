@@ -261,20 +261,27 @@ subtest 'large pages' => sub {
         my $reply = $server->post("$base?op=batch", JSON::PP->new->encode(\@some));
         is $reply->{status}, 200, 'a thousand keys' or diag $reply->{content};
     }
-    my ($json, $reply) = scan('prefix=many/&limit=10000&values=1');
-    is scalar @{ $json->{items} }, 10_000, 'ten thousand items';
-    ($json) = scan('prefix=many/&limit=10000&cursor=' . Jackdaw::encode($json->{next}));
-    is scalar @{ $json->{items} }, 2000, 'and the rest';
-    is $json->{next}, undef, 'at the end';
+    # Read by hand: JSON::PP takes seconds for so much.
+    my ($next, @numbers) = ('');
+    for my $size (10_000, 2000) {
+        my $reply = $server->get("$base?prefix=many/&limit=10000&values=1$next");
+        my @page = $reply->{content} =~ m{"key":"many/(\d+)"}g;
+        is scalar @page, $size, "$size items";
+        push @numbers, @page;
+        $next = $reply->{content} =~ /"next":"([^"]+)"\}\n?\z/ ? "&cursor=$1" : undef;
+    }
+    is $next, undef, 'are all';
+    ok "@numbers" eq join(' ', map { sprintf '%05d', $_ } 0 .. 11_999), 'in order';
     # Large values end a page before its limit, or come; nothing is lost.
     put(sprintf('heavy/%02d', $_), chr(97 + $_) x 1_000_000) for 0 .. 11;
-    my ($next, @got, $pages) = ('');
-    do {
-        my ($json, $reply) = scan("prefix=heavy/&values=1&limit=100$next");
-        is $reply->{status}, 200, 'a heavy page' or last;
-        push @got, map { substr($_->{value}, -1) . length $_->{value} } @{ $json->{items} };
-        $next = defined $json->{next} ? '&cursor=' . Jackdaw::encode($json->{next}) : undef;
-    } while (defined $next && $pages++ < 20);
+    $next = '';
+    my @got;
+    for (1 .. 12) {
+        my $reply = $server->get("$base?prefix=heavy/&values=1&limit=100$next");
+        is $reply->{status}, 200, 'a heavy page';
+        push @got, substr($1, -1) . length $1 while $reply->{content} =~ /"value":"([a-z]+)"/g;
+        $next = $reply->{content} =~ /"next":"([^"]+)"\}\n?\z/ ? "&cursor=$1" : last;
+    }
     is_deeply \@got, [map { chr(97 + $_) . 1_000_000 } 0 .. 11], 'twelve megabytes of values';
 };
 
