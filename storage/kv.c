@@ -28,11 +28,13 @@
 #define MAP_MAX (UINT64_C(1) << 44) /* of the 47 bits that a process has */
 
 enum {
-	/* A recency byte for each 256 bytes of data: with smaller entries
-	 * some share one, and look more used than they are. */
+	/* A byte of recency for each 256 bytes of data: smaller entries share
+	 * them, and look more used than they are. */
 	BYTES_PER_USED = 256,
 	USED_MIN = 4096,
 	USED_MAX = 1 << 24,
+	/* Stands among LMDB's codes, which are positive or far below. */
+	CUT_SHORT = -1,
 };
 
 enum err
@@ -80,7 +82,10 @@ open_databases(struct kv *kv)
 
 	if (rc)
 		return rc;
-	rc = mdb_dbi_open(txn, NULL, 0, &kv->figures_db);
+	if (!kv_space_knows_lmdb(txn))
+		rc = MDB_VERSION_MISMATCH;
+	if (!rc)
+		rc = mdb_dbi_open(txn, NULL, 0, &kv->figures_db);
 	if (!rc)
 		rc = mdb_dbi_open(txn, "kv", MDB_CREATE, &kv->data);
 	if (!rc)
@@ -107,7 +112,7 @@ check_length(struct kv *kv)
 	if (fstat(kv->data_fd, &st) < 0)
 		return errno;
 	if ((uint64_t)st.st_size / stat.ms_psize < info.me_last_pgno + 1)
-		return MDB_CORRUPTED;
+		return CUT_SHORT;
 	kv->page_size = stat.ms_psize;
 	/* LMDB's: two nodes fit a page, each with its two-byte index. */
 	kv->node_max = (((kv->page_size - 16) / 2) & ~(size_t)1) - 2;
@@ -172,7 +177,8 @@ open_data(struct kv *kv, char *message, size_t size)
 	if (rc)
 		return kv_say(message, size, err_from_lmdb(rc),
 			      "%s/data.mdb: cannot open the store: %s", kv->dir,
-			      mdb_strerror(rc));
+			      rc == CUT_SHORT ? "the file is cut short"
+					      : mdb_strerror(rc));
 	return ERR_OK;
 }
 
@@ -270,6 +276,7 @@ set_options(struct kv *kv, const struct kv_options *options,
 	kv->seed = XXH3_64bits(options->name, strlen(options->name));
 	kv->lock_fd = kv->marker_fd = -1;
 	kv->batch_max = LANE_BATCH_OPS;
+	kv->round = 64; /* all that is found is old, as its bytes are 0 */
 	kv->next_due_ms = kv->sweep_at_ms = UINT64_MAX;
 	kv->map_size = map_size_for(kv);
 }
@@ -307,6 +314,7 @@ open_lane(struct kv *kv, const struct kv_options *options)
 		.store = kv,
 		.commit = kv_commit,
 		.idle = kv_idle,
+		.max_age_ns = options->max_age_ns,
 		.on_fault = options->on_fault,
 		.on_fault_arg = options->on_fault_arg,
 	};

@@ -36,7 +36,7 @@ struct kv_options {
 	uint64_t max_size;       /* bytes of live data, see kv_stats */
 	uint64_t default_ttl_ms; /* for puts without one; 0: none */
 	unsigned readers;        /* snapshots at the same time, at least */
-	uint64_t max_age_ns; /* of what waits in the lane; 0: 50 ms */
+	uint64_t max_age_ns;     /* of what waits in the lane; 0: 50 ms */
 	struct sequence *sequence;
 	void (*on_fault)(void *arg, const char *name);
 	void *on_fault_arg;

@@ -122,6 +122,22 @@ put_figures(struct kv *kv)
 	kv_check(kv, mdb_put(kv->batch.txn, kv->figures_db, &name, &value, 0));
 }
 
+/* A meta page that could not be written, for whatever reason, leaves open
+ * whether the commit happened, and LMDB refuses all that comes after it. */
+static int
+check_poisoned(struct kv *kv, int rc)
+{
+	MDB_txn *txn;
+	int probe;
+
+	if (rc == 0)
+		return 0;
+	probe = mdb_txn_begin(kv->env, NULL, 0, &txn);
+	if (probe == 0)
+		mdb_txn_abort(txn);
+	return probe == MDB_PANIC ? MDB_PANIC : rc;
+}
+
 static void
 commit_txn(struct kv *kv)
 {
@@ -132,7 +148,7 @@ commit_txn(struct kv *kv)
 
 	mdb_stat(kv->batch.txn, kv->data, &stat);
 	publish_odd(kv);
-	rc = mdb_txn_commit(kv->batch.txn);
+	rc = check_poisoned(kv, mdb_txn_commit(kv->batch.txn));
 	publish_even(kv, rc ? 0 : txnid);
 	lane_count_sync(kv->lane, clock_mono_ns() - start_ns);
 	if (kv_check(kv, rc))
@@ -148,6 +164,8 @@ kv_commit_end(struct kv *kv)
 	if (!batch->rc && batch->changed) {
 		kv->next_due_ms = kv_sweep_due_ms(kv);
 		put_figures(kv);
+		if (!kv_space_admit_commit(kv))
+			kv_check(kv, ENOSPC);
 	}
 	if (!batch->rc && batch->changed)
 		commit_txn(kv);

@@ -1,14 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Least used goes first, by second chance: a hand walks over the keys in
- * their order. A key that was used since it last came by is let off, and
- * marked as not used; another one is evicted. New keys are born used, so a
- * flood of them does not push out what is read: at each round of the hand,
- * what was read once more stays, what was written and never read goes.
+ * their order, and evicts those that were not used since it last came by. New
+ * keys are born used, so a flood of them does not push out what is read: at
+ * each round of the hand, what was read once more stays, what was written and
+ * never read goes.
  *
- * Eviction begins at nine tenths of the size, with a bounded number of steps
- * for each put, and so keeps ahead of it; only past the size it goes on until
- * the value fits.
+ * When a key was used is a byte at its hash, which several keys may share. So
+ * it is not a mark that the hand takes away, for it would take away that of
+ * the others, but a date: the hand counts eighths of its rounds, and who uses
+ * a key writes the count. Sharing then only makes a key look more used.
+ *
+ * Eviction begins at nine tenths of the size, with a few steps for each put,
+ * and so keeps ahead of it; only past the size it goes on until the value
+ * fits. Few, or the hand would come round again before what is read often
+ * could be read; and enough that it comes round once, where all are used,
+ * while the last tenth fills.
+ *
+ * Pages count, too: a key here and there that goes leaves its page emptier,
+ * and only a page three quarters empty is joined with another. At one and a
+ * half times the limit eviction goes on, so that the file stays bounded.
  */
 #include <ck_pr.h>
 #include <errno.h>
@@ -16,9 +27,9 @@
 #include "storage/kv_internal.h"
 
 enum {
-	STEPS_PER_PUT = 64,
-	/* How many evictions for one put, when eviction is ahead. */
-	EVICTIONS_PER_PUT = 8,
+	ROUND_PARTS = 8,
+	STEPS_PER_PUT = 16,
+	EVICTIONS_PER_PUT = 2,
 };
 
 /* ---- the hand ----------------------------------------------------------- */
@@ -57,18 +68,23 @@ leave_hand(struct kv *kv, const MDB_val *name)
 	memcpy(kv->hand, name->mv_data, name->mv_size);
 }
 
-/* True at most once between two uses. */
+/* A full round ago or less. A stamp is never so old that the byte wraps: the
+ * hand comes by all keys in each round. */
 static bool
-was_used(struct kv *kv, struct bytes key)
+was_used(const struct kv *kv, struct bytes key)
 {
-	uint8_t *used = &kv->used[(kv_hash(kv, key) >> 32) & kv->used_mask];
+	const uint8_t *used = kv_used_slot(kv, kv_hash(kv, key));
 
-	if (!ck_pr_load_8(used))
-		return false;
-	/* A use that comes between the two is lost, and costs the key its
-	 * second chance at worst. */
-	ck_pr_store_8(used, 0);
-	return true;
+	return (uint8_t)(kv->round - ck_pr_load_8(used)) <= ROUND_PARTS;
+}
+
+static void
+count_step(struct kv *kv, uint64_t entries)
+{
+	if (++kv->hand_steps < entries / ROUND_PARTS)
+		return;
+	kv->hand_steps = 0;
+	ck_pr_store_8(&kv->round, (uint8_t)(kv->round + 1));
 }
 
 /* ---- evicting ----------------------------------------------------------- */
@@ -116,10 +132,13 @@ is_expired(struct kv *kv, MDB_val value)
 static bool
 wants_more(struct kv *kv, uint64_t growth, unsigned steps, unsigned evictions)
 {
+	uint64_t most = kv->max_size / 10 * 9;
+
 	if (kv->batch.bytes + growth > kv->max_size)
 		return true;
 	return steps < STEPS_PER_PUT && evictions < EVICTIONS_PER_PUT &&
-	       kv_space_is_over(kv, growth, kv->max_size / 10 * 9);
+	       (kv->batch.bytes + growth > most ||
+		kv_space_pages(kv) > most / 2 * 3);
 }
 
 static unsigned
@@ -128,20 +147,23 @@ turn_hand(struct kv *kv, MDB_cursor *cursor, struct bytes spared,
 {
 	unsigned steps = 0, evictions = 0;
 	MDB_val name, value;
+	MDB_stat stat = { 0 };
 	int rc = place_hand(kv, cursor, &name, &value);
+
+	mdb_stat(kv->batch.txn, kv->data, &stat);
 
 	while (!rc && wants_more(kv, growth, steps++, evictions)) {
 		struct bytes key = bytes_of_val(name);
 
 		if (!bytes_equal(key, spared) &&
 		    (is_expired(kv, value) || !was_used(kv, key))) {
-			if (!kv_space_admit_shrink(kv, value.mv_size))
-				break;
+			kv_space_admit_shrink(kv, value.mv_size);
 			evict_here(kv, cursor, key, value);
 			if (kv->batch.rc)
 				return evictions;
 			evictions++;
 		}
+		count_step(kv, stat.ms_entries);
 		rc = advance(cursor, &name, &value);
 	}
 	if (!rc)

@@ -71,10 +71,10 @@ struct kv_batch {
 	bool undoable;
 	struct kv_undo *undo;
 
-	/* Room, in pages: see kv_space.c. */
-	uint64_t copied, fresh; /* bounds of what the transaction writes */
-	uint64_t reusable;      /* free ones in the file, as far as counted */
-	bool counted_all, cannot_grow;
+	/* See kv_space.c. */
+	uint64_t freed, written; /* pages, about */
+	uint64_t reusable;       /* free ones, where counted */
+	bool counted, cannot_grow;
 
 	/* Stripes of the keys that changed, a bit each. */
 	uint64_t touched[VERSION_STRIPES / 64];
@@ -98,8 +98,8 @@ struct kv {
 	unsigned readers;
 	size_t used_mask;
 
-	/* Atomic, a byte a slot of the hash: set to 1 by readers where it is
-	 * 0, cleared by the committer. NULL in a durable store. */
+	/* Atomic, a byte a slot of the hash: the round of the hand in which a
+	 * key was last used. NULL in a durable store. */
 	uint8_t *used;
 
 	/* The committer's. */
@@ -107,9 +107,9 @@ struct kv {
 	size_t batch_max;         /* items; smaller after a batch did not fit */
 	uint64_t bytes, last_seq; /* figures, committed */
 	uint64_t file_pages;      /* of the file, allocated */
-	uint64_t last_page;       /* highest in use, committed */
 	uint64_t next_due_ms;     /* first expiry; UINT64_MAX: none */
 	uint64_t sweep_at_ms;     /* when idle() comes next, wall time */
+	uint64_t hand_steps;      /* in this part of its round */
 	size_t hand_len;          /* the key at which eviction goes on */
 	uint8_t hand[KV_KEY_MAX];
 
@@ -122,12 +122,22 @@ struct kv {
 	uint64_t live_bytes, map_used, evicted, expired;
 	unsigned full, disk_full;
 
+	/* Atomic, the committer's to write, in a line that seldom changes:
+	 * see kv_evict.c. */
+	alignas(64) uint8_t round;
+
 	struct versions versions;
 };
 
 /* ---- any thread --------------------------------------------------------- */
 
 enum err err_from_lmdb(int rc);
+
+static inline uint8_t *
+kv_used_slot(const struct kv *kv, uint64_t hash)
+{
+	return &kv->used[(hash >> 32) & kv->used_mask];
+}
 
 static inline MDB_val
 val_of(struct bytes bytes)
@@ -193,12 +203,15 @@ void kv_space_begin(struct kv *kv);
  * and looks old up again when it did. */
 MUST_CHECK enum err kv_space_admit(struct kv *kv, struct bytes key,
 				   struct kv_found *old, uint64_t need);
-/* The same for a change that does not grow: it may use the reserve. */
-MUST_CHECK bool kv_space_admit_shrink(struct kv *kv, uint64_t have);
-/* Would growth more bytes pass the limit, or the pages twice the quota? */
-bool kv_space_is_over(struct kv *kv, uint64_t growth, uint64_t limit);
-/* Big values: are the pages, just given by LMDB, inside of the file? */
-MUST_CHECK bool kv_space_cover(struct kv *kv, uint64_t page, uint64_t pages);
+/* Notes a change that does not grow, and gives back what costs have: it may
+ * use the reserve. */
+void kv_space_admit_shrink(struct kv *kv, uint64_t have);
+/* The last look, also for what undoing took. False: it does not fit. */
+MUST_CHECK bool kv_space_admit_commit(struct kv *kv);
+/* Bytes of the pages of the trees. */
+uint64_t kv_space_pages(struct kv *kv);
+/* Is the library laid out as kv_space.c thinks? */
+MUST_CHECK bool kv_space_knows_lmdb(MDB_txn *write);
 /* After a commit, and at the start. */
 void kv_space_note(struct kv *kv);
 

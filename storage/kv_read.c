@@ -165,15 +165,16 @@ kv_get(struct kv_read *read, struct bytes key, uint64_t now_ms,
 void
 kv_touch_used(struct kv *kv, uint64_t hash)
 {
-	uint8_t *used;
+	uint8_t *used, round;
 
 	if (!kv->used)
 		return;
-	used = &kv->used[(hash >> 32) & kv->used_mask];
+	used = kv_used_slot(kv, hash);
+	round = ck_pr_load_8(&kv->round);
 	/* A read of a line that all share; a write only where it says
 	 * something new. */
-	if (!ck_pr_load_8(used))
-		ck_pr_store_8(used, 1);
+	if (ck_pr_load_8(used) != round)
+		ck_pr_store_8(used, round);
 }
 
 /* ---- scanning ----------------------------------------------------------- */

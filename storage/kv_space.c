@@ -10,16 +10,17 @@
  * The room on the disk bounds what the next transaction may write. LMDB takes
  * a short write, as a full disk makes them, for an input/output error, which
  * for us is the end of the store. So the file is allocated ahead, and no
- * transaction is allowed to need a page that has no block. Copy-on-write
- * needs pages also to delete; a part of what is allocated is kept for that:
+ * change is begun that might need a page that has no block:
  *
- *   |<------ pages in use, some free ------>|<--- ahead --->|
- *   0                                 last_page         file_pages
- *                                           |<- new ->|reserve|
+ *   |<---- pages in use, or free to be used again ---->|<-- ahead -->|
+ *   0                                              next_page   file_pages
+ *                                                      |<-reserve--->|
  *
- * A transaction has the free pages and those ahead. A large value needs pages
- * in a row, and where the free ones have none LMDB goes past last_page; so
- * where it lies is looked at, and the file made longer if it must be.
+ * LMDB takes free pages first, so on a full disk a store lives on those, and
+ * heals when deletes make more of them. Copy-on-write needs pages also to
+ * delete: what grows the store leaves the reserve alone. Before the commit it
+ * is looked at once more, and exactly: if it would go past the file, which
+ * free pages that do not lie in a row can bring about, the batch is halved.
  */
 #include <ck_pr.h>
 #include <errno.h>
@@ -30,11 +31,14 @@
 #include "storage/kv_internal.h"
 
 enum {
-	/* A transaction's pages of the free list and the unnamed database. */
-	OVERHEAD_PAGES = 32,
+	/* What one change may write besides a large value: a path in each
+	 * tree, and a neighbour a level where pages split or join. */
+	PATH_MOST = 32,
+	PATH_USUAL = 8,
+	COMMIT_PAGES = 32,
 	/* Bounds of the two below. */
 	AHEAD_MIN = 256 << 10,
-	AHEAD_MAX = 4 << 20,
+	AHEAD_MAX = 1 << 20,
 };
 
 /*
@@ -45,7 +49,9 @@ enum {
 static uint64_t
 ahead_pages(const struct kv *kv)
 {
-	uint64_t bytes = kv->max_size / 16;
+	uint64_t least =
+		kv->max_size < kv->map_size ? kv->max_size : kv->map_size;
+	uint64_t bytes = least / 16;
 
 	if (bytes < AHEAD_MIN)
 		bytes = AHEAD_MIN;
@@ -100,41 +106,39 @@ kv_cost_found(const struct kv *kv, struct bytes key,
 
 /* ---- the disk ----------------------------------------------------------- */
 
-struct trees {
-	uint64_t pages, depth;
+/*
+ * The page that the transaction takes next when no free one fits. LMDB has no
+ * call that tells it, so it is read where it lies in LMDB's own structure, of
+ * which this is the beginning; see kv_space_knows_lmdb().
+ */
+struct lmdb_txn {
+	void *parent, *child;
+	size_t next_page;
+	size_t txnid;
+	MDB_env *env;
 };
 
-static void
-add_tree(struct kv *kv, MDB_dbi dbi, struct trees *trees)
-{
-	MDB_stat stat;
-
-	if (!kv_check(kv, mdb_stat(kv->batch.txn, dbi, &stat)))
-		return;
-	trees->pages += stat.ms_branch_pages + stat.ms_leaf_pages +
-			stat.ms_overflow_pages;
-	trees->depth += stat.ms_depth;
-}
-
-static struct trees
-trees_now(struct kv *kv)
-{
-	struct trees trees = { 0 };
-
-	add_tree(kv, kv->data, &trees);
-	add_tree(kv, kv->expiry, &trees);
-	return trees;
-}
-
-/* The most that the transaction may write by now. It copies a page once, so
- * never more than there are. */
 static uint64_t
-demand(const struct kv *kv, const struct trees *trees)
+next_page(const struct kv *kv)
 {
-	uint64_t copied = kv->batch.copied;
+	struct lmdb_txn txn;
 
-	return (copied < trees->pages ? copied : trees->pages) +
-	       kv->batch.fresh + OVERHEAD_PAGES;
+	memcpy(&txn, kv->batch.txn, sizeof(txn));
+	return txn.next_page;
+}
+
+/* All that calls do tell lies where we think, so the rest does. */
+bool
+kv_space_knows_lmdb(MDB_txn *write)
+{
+	struct lmdb_txn txn;
+	MDB_envinfo info;
+
+	memcpy(&txn, write, sizeof(txn));
+	mdb_env_info(mdb_txn_env(write), &info);
+	return !txn.parent && !txn.child && txn.env == mdb_txn_env(write) &&
+	       txn.txnid == mdb_txn_id(write) &&
+	       txn.next_page == info.me_last_pgno + 1;
 }
 
 static void
@@ -158,14 +162,13 @@ grow_file(struct kv *kv, uint64_t pages)
 	uint64_t from = kv->file_pages * kv->page_size, more;
 	int rc;
 
-	if (pages < kv->file_pages)
-		pages = kv->file_pages;
-	if (kv->batch.cannot_grow)
+	/* Past the map is as bad, and what is kept for deletes is the same. */
+	if (kv->batch.cannot_grow || pages >= kv->map_size / kv->page_size)
 		return false;
 	more = (pages + step - kv->file_pages) * kv->page_size;
 	rc = posix_fallocate(kv->data_fd, (off_t)from, (off_t)more);
 	if (rc) { /* perhaps without the step */
-		more = (pages - kv->file_pages) * kv->page_size;
+		more -= step * kv->page_size;
 		rc = posix_fallocate(kv->data_fd, (off_t)from, (off_t)more);
 	}
 	if (rc == 0)
@@ -201,13 +204,12 @@ first_id(MDB_val val)
 }
 
 /*
- * The free pages that this transaction can take, or as many as are wanted. A
- * record of the free list has the transaction that freed the pages as its key,
- * and their number as its first word. LMDB takes those freed before the oldest
- * snapshot.
+ * The free pages that this transaction can take. A record of the free list
+ * has the transaction that freed the pages as its key, and their number as its
+ * first word. LMDB takes those freed before the oldest snapshot.
  */
 static uint64_t
-count_reusable(struct kv *kv, uint64_t wanted)
+count_reusable(struct kv *kv)
 {
 	enum { FREE_LIST = 0 };
 	uint64_t oldest = oldest_snapshot(kv), pages = 0;
@@ -218,8 +220,7 @@ count_reusable(struct kv *kv, uint64_t wanted)
 	if (mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &txn) != 0)
 		return 0;
 	if (mdb_cursor_open(txn, FREE_LIST, &cursor) == 0) {
-		while (pages < wanted &&
-		       mdb_cursor_get(cursor, &name, &value, MDB_NEXT) == 0 &&
+		while (mdb_cursor_get(cursor, &name, &value, MDB_NEXT) == 0 &&
 		       first_id(name) < oldest)
 			pages += first_id(value);
 		mdb_cursor_close(cursor);
@@ -228,66 +229,66 @@ count_reusable(struct kv *kv, uint64_t wanted)
 	return pages;
 }
 
-/* More than are wanted now are counted, so that it is done a few times in a
- * batch at most, and only once where there are not enough. */
+/* What the commit adds to the changes: the unnamed database, and the list of
+ * the pages that were freed. */
+static uint64_t
+commit_pages(const struct kv *kv)
+{
+	return COMMIT_PAGES +
+	       kv->batch.freed / (kv->page_size / 2 / sizeof(size_t));
+}
+
+/* Has the file room past all that is in use, for the commit too? */
+static bool
+file_has(struct kv *kv, uint64_t pages)
+{
+	uint64_t end = next_page(kv) + pages + commit_pages(kv);
+
+	return end <= kv->file_pages || grow_file(kv, end);
+}
+
+/* It cannot grow: do its free pages make up for it? Counted once a batch. */
 static bool
 free_ones_have(struct kv *kv, uint64_t pages)
 {
 	struct kv_batch *batch = &kv->batch;
+	uint64_t end = next_page(kv) + pages + commit_pages(kv);
 
-	if (pages > batch->reusable && !batch->counted_all) {
-		batch->reusable = count_reusable(kv, 2 * pages);
-		batch->counted_all = batch->reusable < 2 * pages;
+	if (next_page(kv) > kv->file_pages)
+		return false;
+	if (!batch->counted) {
+		batch->reusable = count_reusable(kv);
+		batch->counted = true;
 	}
-	return pages <= batch->reusable;
+	return end + batch->written <= kv->file_pages + batch->reusable;
+}
+
+static void
+note_change(struct kv *kv, uint64_t have, uint64_t need)
+{
+	kv->batch.freed += have / kv->page_size + PATH_USUAL;
+	kv->batch.written += need / kv->page_size + PATH_USUAL;
 }
 
 static bool
-disk_has(struct kv *kv, uint64_t pages)
+admit_growth(struct kv *kv, uint64_t need)
 {
-	uint64_t end = kv->last_page + 1 + pages;
+	uint64_t pages = need / kv->page_size + PATH_MOST + ahead_pages(kv);
 
-	return end <= kv->file_pages ||
-	       free_ones_have(kv, end - kv->file_pages) || grow_file(kv, end);
+	return file_has(kv, pages) || free_ones_have(kv, pages);
 }
 
-bool
-kv_space_cover(struct kv *kv, uint64_t page, uint64_t pages)
-{
-	return page + pages <= kv->file_pages || grow_file(kv, page + pages);
-}
-
-/* Counts the pages of one more change, if there is room for them. */
-static bool
-take_pages(struct kv *kv, uint64_t fresh, uint64_t reserve)
-{
-	struct kv_batch *batch = &kv->batch;
-	struct trees trees = trees_now(kv);
-	uint64_t copied = batch->copied;
-
-	/* A path in each tree, and a neighbour a level where pages join or
-	 * split. */
-	batch->copied += 2 * trees.depth + 2;
-	batch->fresh += fresh;
-	if (disk_has(kv, demand(kv, &trees) + reserve))
-		return true;
-	batch->copied = copied;
-	batch->fresh -= fresh;
-	batch->refused = true;
-	return false;
-}
-
-/* Pages of the free list for those that a record of this cost gives back. */
-static uint64_t
-pages_to_free(const struct kv *kv, uint64_t cost)
-{
-	return cost / kv->page_size / (kv->page_size / 2 / sizeof(size_t));
-}
-
-bool
+void
 kv_space_admit_shrink(struct kv *kv, uint64_t have)
 {
-	return take_pages(kv, 2 + pages_to_free(kv, have), 0);
+	note_change(kv, have, 0);
+	(void)!file_has(kv, PATH_MOST);
+}
+
+bool
+kv_space_admit_commit(struct kv *kv)
+{
+	return file_has(kv, 0) || free_ones_have(kv, 0);
 }
 
 void
@@ -295,7 +296,7 @@ kv_space_begin(struct kv *kv)
 {
 	/* Finds that there is room again, also when nothing asks for it. */
 	if (ck_pr_load_uint(&kv->disk_full))
-		(void)!grow_file(kv, kv->last_page + 1 + ahead_pages(kv));
+		(void)!grow_file(kv, kv->file_pages + ahead_pages(kv));
 }
 
 void
@@ -304,29 +305,41 @@ kv_space_note(struct kv *kv)
 	MDB_envinfo info;
 
 	mdb_env_info(kv->env, &info);
-	kv->last_page = info.me_last_pgno;
 	ck_pr_store_64(&kv->live_bytes, kv->bytes);
-	ck_pr_store_64(&kv->map_used, (kv->last_page + 1) * kv->page_size);
+	ck_pr_store_64(&kv->map_used, (info.me_last_pgno + 1) * kv->page_size);
 }
 
 /* ---- the quota ---------------------------------------------------------- */
 
-bool
-kv_space_is_over(struct kv *kv, uint64_t growth, uint64_t limit)
+uint64_t
+kv_space_pages(struct kv *kv)
 {
-	uint64_t twice = 2 * (kv->max_size / kv->page_size + 1);
+	MDB_dbi trees[] = { kv->data, kv->expiry };
+	uint64_t pages = 0;
+	MDB_stat stat;
 
-	return kv->batch.bytes + growth > limit || trees_now(kv).pages > twice;
+	for (size_t i = 0; i < ARRAY_LEN(trees); i++)
+		if (kv_check(kv, mdb_stat(kv->batch.txn, trees[i], &stat)))
+			pages += stat.ms_branch_pages + stat.ms_leaf_pages +
+				 stat.ms_overflow_pages;
+	return pages * kv->page_size;
+}
+
+static bool
+is_over(struct kv *kv, uint64_t growth)
+{
+	return kv->batch.bytes + growth > kv->max_size ||
+	       kv_space_pages(kv) > 2 * kv->max_size;
 }
 
 static enum err
 check_quota(struct kv *kv, uint64_t growth, bool *changed)
 {
-	if (!kv_space_is_over(kv, growth, kv->max_size))
+	if (!is_over(kv, growth))
 		return ERR_OK;
 	/* What has expired is gone for readers, so it is not in the way. */
 	*changed = kv_sweep(kv, KV_SWEEP_BATCH) > 0;
-	if (!kv_space_is_over(kv, growth, kv->max_size))
+	if (!is_over(kv, growth))
 		return ERR_OK;
 	return ERR_FULL;
 }
@@ -336,22 +349,21 @@ kv_space_admit(struct kv *kv, struct bytes key, struct kv_found *old,
 	       uint64_t need)
 {
 	uint64_t have = kv_cost_found(kv, key, old);
-	uint64_t reserve = ahead_pages(kv);
 	bool changed = false;
 	enum err err = ERR_OK;
 
-	if (need <= have)
-		reserve = 0;
-	else if (kv->is_volatile)
+	if (need > have && kv->is_volatile)
 		err = kv_evict(kv, key, have, need, &changed);
-	else
+	else if (need > have)
 		err = check_quota(kv, need - have, &changed);
 	if (changed && !kv_find(kv, key, old))
 		return ERR_FAULT;
-	if (err == ERR_OK &&
-	    !take_pages(kv, need / kv->page_size + 2 + pages_to_free(kv, have),
-			reserve))
+	if (err == ERR_OK && need > have && !admit_growth(kv, need))
 		err = ERR_FULL;
+	if (err == ERR_OK && need <= have)
+		(void)!file_has(kv, need / kv->page_size + PATH_MOST);
+	if (err == ERR_OK)
+		note_change(kv, have, need);
 	if (err == ERR_FULL)
 		kv->batch.refused = true;
 	return err;

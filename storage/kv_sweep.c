@@ -69,8 +69,7 @@ sweep_one(struct kv *kv, struct bytes key, uint64_t seq)
 		return false;
 	if (!found.stored || found.live || found.record.seq != seq)
 		return kv_check(kv, MDB_CORRUPTED);
-	if (!kv_space_admit_shrink(kv, kv_cost_found(kv, key, &found)))
-		return false;
+	kv_space_admit_shrink(kv, kv_cost_found(kv, key, &found));
 	kv_replace(kv, key, &found, NULL);
 	return kv->batch.rc == 0;
 }

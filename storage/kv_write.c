@@ -20,8 +20,6 @@
 enum {
 	VALUE_MAX = INT32_MAX, /* LMDB has 32 bits for a size */
 	NUMBER_TEXT_MAX = 24,  /* of 64 bits, with sign and NUL */
-	LMDB_PAGE_HEAD = 16,   /* before the data of a big value's page ... */
-	LMDB_PAGE_NUMBER = 8,  /* ... and its first bytes: where it lies */
 };
 
 /* ---- records ------------------------------------------------------------ */
@@ -70,21 +68,6 @@ delete_index(struct kv *kv, uint64_t expires_ms, uint64_t seq)
 	return kv_check(kv, mdb_del(kv->batch.txn, kv->expiry, &name, NULL));
 }
 
-/* A big value has pages of its own, and its memory is a copy of them. */
-static bool
-is_covered(struct kv *kv, size_t key_len, MDB_val value)
-{
-	const uint8_t *page = (uint8_t *)value.mv_data - LMDB_PAGE_HEAD;
-	uint64_t pages = (LMDB_PAGE_HEAD + value.mv_size - 1) / kv->page_size;
-	uint64_t number;
-
-	if (8 + key_len + value.mv_size <= kv->node_max)
-		return true;
-	static_assert(sizeof(number) == LMDB_PAGE_NUMBER, "LMDB's page number");
-	memcpy(&number, page, sizeof(number));
-	return kv_space_cover(kv, number, pages + 1);
-}
-
 /* Straight into LMDB's page. */
 static bool
 put_data(struct kv *kv, struct bytes key, const struct kv_record *record)
@@ -95,8 +78,6 @@ put_data(struct kv *kv, struct bytes key, const struct kv_record *record)
 	if (!kv_check(kv, rc))
 		return false;
 	kv_record_encode(value.mv_data, record);
-	if (!is_covered(kv, key.len, value))
-		return kv_check(kv, ENOSPC);
 	return true;
 }
 
@@ -150,8 +131,6 @@ note_undo(struct kv *kv, struct bytes key, const struct kv_found *old)
 	if (old->stored)
 		kv_record_encode(undo->record, &old->record);
 	kv->batch.undo = undo;
-	/* Putting a big value back needs pages once more. */
-	kv->batch.fresh += size / kv->page_size + 1;
 	return ERR_OK;
 }
 
@@ -291,8 +270,7 @@ remove_key(struct kv *kv, struct kv_op *op, struct kv_found *old)
 
 	if (!old->live)
 		return ERR_NOTFOUND;
-	if (!kv_space_admit_shrink(kv, kv_cost_found(kv, op->key, old)))
-		return ERR_FULL;
+	kv_space_admit_shrink(kv, kv_cost_found(kv, op->key, old));
 	err = take_seq(kv, &op->seq);
 	if (err == ERR_OK)
 		err = note_undo(kv, op->key, old);
@@ -397,8 +375,7 @@ touch(struct kv *kv, struct kv_op *op, struct kv_found *old)
 	if (!old->live)
 		return ERR_NOTFOUND;
 	record.expires_ms = after(kv->batch.now_ms, op->ttl_ms);
-	if (!kv_space_admit_shrink(kv, 2 * kv_cost_found(kv, op->key, old)))
-		return ERR_FULL;
+	kv_space_admit_shrink(kv, kv_cost_found(kv, op->key, old));
 	copy = joined(old, (struct bytes){ 0 }, &record);
 	if (!copy)
 		return ERR_NOMEM;

@@ -80,6 +80,12 @@ item_of(ck_stack_entry_t *entry)
 	return CONTAINER_OF(entry, struct lane_item, parcel.link);
 }
 
+static bool
+queue_is_empty(const struct lane *lane)
+{
+	return !ck_pr_load_ptr(&lane->queue.head);
+}
+
 /* ---- parking ------------------------------------------------------------ */
 
 static void
@@ -109,8 +115,8 @@ unpark(struct lane *lane)
 static bool
 has_news(struct lane *lane)
 {
-	return !CK_STACK_ISEMPTY(&lane->queue) ||
-	       ck_pr_load_uint(&lane->poked) || ck_pr_load_uint(&lane->closing);
+	return !queue_is_empty(lane) || ck_pr_load_uint(&lane->poked) ||
+	       ck_pr_load_uint(&lane->closing);
 }
 
 static void
@@ -238,11 +244,12 @@ publish_oldest(struct lane *lane, ck_stack_entry_t *left, uint64_t now_ns)
 	}
 	ck_pr_store_64(&lane->standing_ns, since);
 	ck_pr_store_64(&lane->oldest_ns, oldest);
-	/* Pairs with the push of a producer that set oldest_ns after we took
-	 * the queue: our 0 may have undone that. Without the second look its
-	 * item would have no age until the next producer comes. */
+	/* Pairs with the push of a producer that found oldest_ns set, or set
+	 * it, before our 0. Without the second look its item would have no
+	 * age until the next producer comes. (One that found it set and has
+	 * not pushed yet is such an item still, for that short.) */
 	ck_pr_fence_memory();
-	if (!left && !CK_STACK_ISEMPTY(&lane->queue))
+	if (!left && !queue_is_empty(lane))
 		ck_pr_store_64(&lane->oldest_ns, now_ns);
 }
 
@@ -408,8 +415,7 @@ committer(void *arg)
 			commit_batch(lane);
 			continue;
 		}
-		if (ck_pr_load_uint(&lane->closing) &&
-		    CK_STACK_ISEMPTY(&lane->queue))
+		if (ck_pr_load_uint(&lane->closing) && queue_is_empty(lane))
 			return NULL;
 		now_ns = clock_mono_ns();
 		if (now_ns >= lane->idle_at_ns || ck_pr_load_uint(&lane->poked))

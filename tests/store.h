@@ -21,15 +21,20 @@
 
 static char store_root[PATH_MAX - 300];
 
-__attribute__((unused)) static void
-need(bool passed, const char *what)
+__attribute__((noreturn, unused)) static void
+bail_out(const char *what)
 {
-	if (passed)
-		return;
 	printf("Bail out! %s (%s)\n", what, strerror(errno));
 	fflush(stdout);
 	_exit(1);
 }
+
+/* A macro, so that compilers see what is set after it. */
+#define need(passed, what) \
+	do { \
+		if (!(passed)) \
+			bail_out(what); \
+	} while (0)
 
 static int
 remove_entry(const char *path, const struct stat *st, int type,
@@ -75,6 +80,14 @@ struct store {
 	char dir[PATH_MAX], message[512];
 	unsigned faults; /* calls of on_fault() */
 };
+
+__attribute__((unused)) static const char *
+store_file(const struct store *store, const char *name, char path[PATH_MAX])
+{
+	need(snprintf(path, PATH_MAX, "%s/%s", store->dir, name) < PATH_MAX,
+	     "the path is too long");
+	return path;
+}
 
 static void
 note_fault(void *arg, const char *name)
@@ -216,6 +229,39 @@ store_put(struct store *store, const char *key, const char *value)
 	return store_op(store, &op);
 }
 
+/* Many writes at a time, of one operation each, as a crowd submits them. Their
+ * outcomes are in the ops. */
+__attribute__((unused)) static void
+store_write_many(struct store *store, struct kv_op *ops, unsigned count)
+{
+	struct waiting_write *writes = calloc(count, sizeof(*writes));
+
+	need(writes != NULL, "out of memory");
+	for (unsigned i = 0; i < count; i++) {
+		enum err err;
+
+		writes[i].write = (struct kv_write){
+			.item = { .done = write_done, .patient = true },
+			.ops = &ops[i],
+			.count = 1,
+		};
+		sem_init(&writes[i].done, 0, 0);
+		err = kv_submit(store->kv, &writes[i].write);
+		if (err == ERR_OK)
+			continue;
+		ops[i].err = err;
+		sem_post(&writes[i].done);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		while (sem_wait(&writes[i].done) < 0)
+			;
+		sem_destroy(&writes[i].done);
+		if (writes[i].write.item.err != ERR_OK)
+			ops[i].err = writes[i].write.item.err;
+	}
+	free(writes);
+}
+
 /* ---- reading ------------------------------------------------------------ */
 
 __attribute__((unused)) static enum err
@@ -235,6 +281,45 @@ has_value(struct store *store, const char *key, const char *value)
 
 	return store_get(store, key, &record) == ERR_OK &&
 	       bytes_equal(record.value, bytes_of(value));
+}
+
+/* What the figure of live bytes must be, from the records; and whether the
+ * index has an entry for each that expires, and no other. */
+__attribute__((unused)) static uint64_t
+store_count_bytes(struct store *store, bool *index_fits)
+{
+	uint64_t bytes = 0, expiring = 0;
+	struct kv_record record;
+	MDB_cursor *cursor = NULL;
+	MDB_val name, value, key;
+	MDB_stat stat;
+	MDB_txn *txn;
+
+	*index_fits = true;
+	need(mdb_txn_begin(store->kv->env, NULL, MDB_RDONLY, &txn) == 0 &&
+		     mdb_cursor_open(txn, store->kv->data, &cursor) == 0,
+	     "cannot read");
+	while (mdb_cursor_get(cursor, &name, &value, MDB_NEXT) == 0) {
+		uint8_t index[KV_EXPIRY_KEY_SIZE];
+		MDB_val at = { sizeof(index), index };
+
+		need(kv_record_decode(value.mv_data, value.mv_size, &record),
+		     "a damaged record");
+		bytes += kv_cost(store->kv, name.mv_size, value.mv_size,
+				 record.expires_ms != 0);
+		if (!record.expires_ms)
+			continue;
+		expiring++;
+		kv_expiry_encode(index, record.expires_ms, record.seq);
+		*index_fits &=
+			mdb_get(txn, store->kv->expiry, &at, &key) == 0 &&
+			bytes_equal(bytes_of_val(key), bytes_of_val(name));
+	}
+	mdb_cursor_close(cursor);
+	need(mdb_stat(txn, store->kv->expiry, &stat) == 0, "cannot read");
+	*index_fits &= stat.ms_entries == expiring;
+	mdb_txn_abort(txn);
+	return bytes;
 }
 
 /* All that is in the store's databases, byte for byte, but for the unnamed
