@@ -161,13 +161,14 @@ has_prefix(struct bytes key, struct bytes prefix)
 }
 
 /* The first key behind all that begin with prefix: its last byte that can be
- * raised is. Empty: there is none. out may be where prefix is. */
+ * raised is. Empty: there is none. */
 static struct bytes
 prefix_end(struct bytes prefix, unsigned char *out)
 {
 	size_t len = prefix.len;
 
-	memmove(out, prefix.data, len);
+	if (len)
+		memcpy(out, prefix.data, len);
 	while (len && out[len - 1] == 0xff)
 		len--;
 	if (len)

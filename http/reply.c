@@ -20,6 +20,7 @@ reply_begin(struct reply *reply, struct request *request, unsigned status)
 {
 	reply->request = request;
 	reply->status = status;
+	reply->stream_head = false;
 	reply->len = request->id_len;
 	memcpy(reply->head, request->id, request->id_len);
 }
@@ -88,6 +89,14 @@ give_up(struct request *request)
 	request->status = 503;
 }
 
+/* libmicrohttpd 0.9.75 ends the head of a stream, asked for by HEAD, with the
+ * last chunk of a body: closing makes it do without chunks. */
+static bool
+must_close(const struct reply *reply) ON_WORKER
+{
+	return reply->stream_head || server_draining(local_self()->server);
+}
+
 /* A response of its own, for what no frame can do. Takes response, which may
  * be NULL. */
 static void
@@ -100,7 +109,7 @@ send_response(struct reply *reply, struct MHD_Response *response) ON_WORKER
 		give_up(request);
 	} else {
 		memcpy(head, reply->head, reply->len);
-		if (server_draining(local_self()->server) &&
+		if (must_close(reply) &&
 		    !MHD_add_response_header(response, "Connection", "close"))
 			log_warn("no memory for a header");
 		queue(request, reply->status, response);
@@ -237,6 +246,7 @@ reply_send_stream(struct reply *reply, const struct stream *stream)
 		stream->end(stream->arg);
 		free(copy);
 	}
+	reply->stream_head = reply->request->method == METHOD_HEAD;
 	send_response(reply, response);
 }
 
