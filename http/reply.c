@@ -20,7 +20,6 @@ reply_begin(struct reply *reply, struct request *request, unsigned status)
 {
 	reply->request = request;
 	reply->status = status;
-	reply->stream_head = false;
 	reply->len = request->id_len;
 	memcpy(reply->head, request->id, request->id_len);
 }
@@ -89,14 +88,6 @@ give_up(struct request *request)
 	request->status = 503;
 }
 
-/* libmicrohttpd 0.9.75 ends the head of a stream, asked for by HEAD, with the
- * last chunk of a body: closing makes it do without chunks. */
-static bool
-must_close(const struct reply *reply) ON_WORKER
-{
-	return reply->stream_head || server_draining(local_self()->server);
-}
-
 /* A response of its own, for what no frame can do. Takes response, which may
  * be NULL. */
 static void
@@ -109,7 +100,7 @@ send_response(struct reply *reply, struct MHD_Response *response) ON_WORKER
 		give_up(request);
 	} else {
 		memcpy(head, reply->head, reply->len);
-		if (must_close(reply) &&
+		if (server_draining(local_self()->server) &&
 		    !MHD_add_response_header(response, "Connection", "close"))
 			log_warn("no memory for a header");
 		queue(request, reply->status, response);
@@ -246,7 +237,13 @@ reply_send_stream(struct reply *reply, const struct stream *stream)
 		stream->end(stream->arg);
 		free(copy);
 	}
-	reply->stream_head = reply->request->method == METHOD_HEAD;
+	/* libmicrohttpd 0.9.75 ends a chunked reply to HEAD with the last
+	 * chunk of a body, which is none's; as to HTTP/1.0, it does without
+	 * chunks, and closes. */
+	if (response && reply->request->method == METHOD_HEAD)
+		MHD_set_response_options(response,
+					 MHD_RF_HTTP_1_0_COMPATIBLE_STRICT,
+					 MHD_RO_END);
 	send_response(reply, response);
 }
 

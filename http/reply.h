@@ -21,7 +21,6 @@ enum { HTTP_DATE_SIZE = 30 };
 struct reply {
 	struct request *request;
 	unsigned status;
-	bool stream_head; /* of a stream, without the stream */
 	size_t len;
 	char head[HEAD_MAX];
 };
