@@ -118,6 +118,23 @@ subtest 'content types' => sub {
         'is none';
 };
 
+subtest 'media types of bodies' => sub {
+    my %bodies = ("$kv/media?op=incr" => '{}', "$kv/?op=batch" => '[]', "$kv/?op=import" => '');
+    for my $target (sort keys %bodies) {
+        my $method = $target =~ /import/ ? 'PUT' : 'POST';
+        my $body = $bodies{$target} || qq({"key":"media/lines","value":"v"}\n);
+        my $send = sub {
+            return $server->request($method, $target, content => $body,
+                headers => defined $_[0] ? { 'Content-Type' => $_[0] } : {});
+        };
+        is status($send->($_)), 200, "$target: " . ($_ // 'none')
+            for undef, 'application/json', 'Application/JSON; charset=utf-8',
+            'application/x-ndjson', 'application/x-www-form-urlencoded';
+        is_problem($send->($_), 415, 'unsupported_media_type', "$target: $_")
+            for 'text/html', 'image/png', 'multipart/form-data; boundary=x', 'application/xml';
+    }
+};
+
 subtest 'keys' => sub {
     my %keys = (
         'a' => 'a',
@@ -305,6 +322,19 @@ subtest 'conditions of reads' => sub {
         'nothing there: 404';
     like status($server->get("$kv/condition-missing", undef, { 'If-Match' => '*' })),
         qr/^4(04|12)$/, 'nothing to match';
+    # The length is that of the value, which does not come.
+    my %sizes = ("$kv/value/empty" => 0, $target => 1, "$kv/value/much" => 200_000,
+        "$kv/value/the%20largest" => 1 << 20);
+    for my $sized (sort keys %sizes) {
+        for my $method (qw(GET HEAD)) {
+            my $connection = $server->connect;
+            my $reply = $connection->request($method, $sized, headers => { 'If-None-Match' => '*' });
+            is status($reply), 304, "$method: 304";
+            is $reply->{headers}{'content-length'} // $sizes{$sized}, $sizes{$sized},
+                "$method: the length of $sizes{$sized}";
+            is $connection->request(GET => '/livez')->{content}, "ok\n", 'and nothing behind it';
+        }
+    }
     # A cached reply and one that is read answer alike.
     for (1 .. 3) {
         is status($get->()), 200, 'read';
