@@ -264,7 +264,7 @@ subtest 'valid, but of another shape' => sub {
         # A number is good as `by`, and a string as a value.
         my $good = $text =~ /^-?\d+$/ ? qr/^by of incr 200$/ : $text =~ /^"/ ? qr/^a value .* 200$/ : qr/^$/;
         my @wrong = grep { !/ 400$/ && $_ !~ $good } statuses_of($text);
-        ok !@wrong, $text or diag "@wrong";
+        ok !@wrong, "text $text" or diag "@wrong";
     }
 };
 
