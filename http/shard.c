@@ -5,6 +5,7 @@
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -267,19 +268,31 @@ guard_passes(struct request *request) ON_WORKER
 	return true;
 }
 
-/* What is meant for something else than JSON. What curl says of -d, and what
- * says nothing, passes for JSON. */
+/* Is it for JSON? What curl says of -d, and what says nothing, passes too;
+ * media types are caseless (RFC 9110, section 8.3.1). */
 static bool
 media_type_fits(const struct request *request)
 {
+	static const char *const known[] = {
+		"application/json",         "application/x-ndjson",
+		"application/jsonl",        "application/x-www-form-urlencoded",
+		"application/octet-stream", "text/plain",
+	};
 	struct bytes type = request->headers.content_type;
+	const char *text = type.data;
+	size_t len = 0;
 
 	if (request->action->body == BODY_VALUE || !type.len)
 		return true;
-	return memmem(type.data, type.len, "json", 4) ||
-	       bytes_begin(type, "application/x-www-form-urlencoded") ||
-	       bytes_begin(type, "application/octet-stream") ||
-	       bytes_begin(type, "text/plain");
+	while (len < type.len && !strchr("; \t", text[len]))
+		len++;
+	if (len > 5 && !strncasecmp(text + len - 5, "+json", 5))
+		return true;
+	for (unsigned i = 0; i < ARRAY_LEN(known); i++)
+		if (strlen(known[i]) == len &&
+		    !strncasecmp(text, known[i], len))
+			return true;
+	return false;
 }
 
 /* A body comes: is it wanted, and is it small enough? */
