@@ -285,6 +285,38 @@ no_room_is_no_fault(void)
 	store_close(&store);
 }
 
+/* A batch that does not fit is halved until only what does not fit is left. */
+static void
+in_a_batch_only_those_fail_that_do_not_fit(void)
+{
+	enum { COUNT = 20, LARGE = 200000 };
+	struct kv_op ops[COUNT];
+	char keys[COUNT][16];
+	struct store store;
+	unsigned good = 0, there = 0;
+
+	store_init(&store, "halves", false);
+	store_open(&store);
+	for (unsigned i = 0; i < COUNT; i++) {
+		snprintf(keys[i], sizeof(keys[i]), "k%u", i);
+		ops[i] = op_of(KV_PUT, keys[i], "small");
+		if (i == 13)
+			ops[i].value = (struct bytes){ filler, LARGE };
+	}
+	set_rules("pwrite ENOSPC data.mdb 150000\n"
+		  "fdatasync sleep-20 data.mdb\n"); /* so that they gather */
+	store_write_many(&store, ops, COUNT);
+	set_rules("");
+	for (unsigned i = 0; i < COUNT; i++) {
+		good += ops[i].err == ERR_OK;
+		there += has_value(&store, keys[i], "small");
+	}
+	is_u64(good, COUNT - 1, "all but one of a batch are good");
+	is_u64(there, COUNT - 1, "and there");
+	ok(ops[13].err == ERR_FULL && store.faults == 0, "that one is refused");
+	store_close(&store);
+}
+
 static void
 a_disk_that_gives_no_more_blocks(void)
 {
@@ -365,6 +397,7 @@ faults(void)
 	a_kill_inside_of_a_commit_is_no_different();
 	a_failed_write_or_sync_is_final();
 	no_room_is_no_fault();
+	in_a_batch_only_those_fail_that_do_not_fit();
 	a_disk_that_gives_no_more_blocks();
 	a_sequence_that_cannot_move_is_a_fault();
 	a_slow_sync_only_takes_its_time();

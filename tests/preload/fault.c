@@ -8,7 +8,7 @@
  * the file is written and ends when it is emptied or removed (write it under
  * another name and rename it, and no call sees half of it). Each line is
  *
- *   CALL ACTION [PART-OF-PATH]
+ *   CALL ACTION [PART-OF-PATH [LEAST]]
  *
  *   CALL     fdatasync | fsync | fallocate (posix_fallocate)
  *            pwrite    pwrite, writev and pwritev, of whatever descriptor
@@ -19,6 +19,7 @@
  *            kill      the process is killed by SIGKILL, before the call
  *            sleep-N   the call is made N milliseconds later
  *   PART-OF-PATH    only files whose path has this in it, such as data.mdb
+ *   LEAST    only writes of at least so many bytes (pwrite, dsync)
  *
  * The first line that fits counts. An example: a disk that fails its syncs,
  *   echo 'fdatasync EIO data.mdb' > rules.new && mv rules.new rules
@@ -31,6 +32,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,9 +79,9 @@ path_has(int fd, const char *part)
 	return strstr(path, part);
 }
 
-/* The action for this call, or false. */
+/* The action for this call, which writes len bytes, or false. */
 static bool
-find_rule(const char *call, int fd, char action[32])
+find_rule(const char *call, int fd, size_t len, char action[32])
 {
 	char text[RULES_MAX], *rest = text, *line;
 	int error = errno;
@@ -89,10 +91,13 @@ find_rule(const char *call, int fd, char action[32])
 		return false;
 	while (!found && (line = strsep(&rest, "\n"))) {
 		char name[32] = "", part[256] = "";
+		size_t least = 0;
 
-		if (sscanf(line, "%31s %31s %255s", name, action, part) < 2)
+		if (sscanf(line, "%31s %31s %255s %zu", name, action, part,
+			   &least) < 2)
 			continue;
-		found = !strcmp(name, call) && path_has(fd, part);
+		found = !strcmp(name, call) && len >= least &&
+			path_has(fd, part);
 	}
 	errno = error;
 	return found;
@@ -125,7 +130,7 @@ fault(const char *call, int fd)
 {
 	char action[32];
 
-	return find_rule(call, fd, action) ? act(action) : 0;
+	return find_rule(call, fd, SIZE_MAX, action) ? act(action) : 0;
 }
 
 static bool
@@ -138,13 +143,13 @@ is_dsync(int fd)
 
 /* For a write; *half is set where it is to be short. */
 static int
-write_fault(int fd, bool *half)
+write_fault(int fd, size_t len, bool *half)
 {
 	char action[32];
 
 	*half = false;
-	if (!(is_dsync(fd) && find_rule("dsync", fd, action)) &&
-	    !find_rule("pwrite", fd, action))
+	if (!(is_dsync(fd) && find_rule("dsync", fd, len, action)) &&
+	    !find_rule("pwrite", fd, len, action))
 		return 0;
 	*half = !strcmp(action, "short");
 	return act(action);
@@ -188,8 +193,18 @@ pwrite(int fd, const void *data, size_t len, off_t offset)
 {
 	bool half;
 
-	FAIL_IF(write_fault(fd, &half));
+	FAIL_IF(write_fault(fd, len, &half));
 	return REAL(pwrite)(fd, data, half ? len / 2 : len, offset);
+}
+
+static size_t
+size_of(const struct iovec *parts, int count)
+{
+	size_t size = 0;
+
+	for (int i = 0; i < count; i++)
+		size += parts[i].iov_len;
+	return size;
 }
 
 ssize_t
@@ -197,7 +212,7 @@ writev(int fd, const struct iovec *parts, int count)
 {
 	bool half;
 
-	FAIL_IF(write_fault(fd, &half));
+	FAIL_IF(write_fault(fd, size_of(parts, count), &half));
 	return REAL(writev)(fd, parts, half ? (count + 1) / 2 : count);
 }
 
@@ -206,7 +221,7 @@ pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 {
 	bool half;
 
-	FAIL_IF(write_fault(fd, &half));
+	FAIL_IF(write_fault(fd, size_of(parts, count), &half));
 	return REAL(pwritev)(fd, parts, half ? (count + 1) / 2 : count, offset);
 }
 
