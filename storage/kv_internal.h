@@ -103,7 +103,7 @@ struct kv {
 	uint8_t *used;
 
 	/* The committer's. */
-	struct kv_batch batch;
+	alignas(64) struct kv_batch batch;
 	size_t batch_max;         /* items; smaller after a batch did not fit */
 	uint64_t bytes, last_seq; /* figures, committed */
 	uint64_t file_pages;      /* of the file, allocated */
@@ -156,7 +156,7 @@ bytes_of_val(MDB_val val)
 /* A sentence for the operator; returns err. */
 enum err kv_say(char *message, size_t size, enum err err, const char *format,
 		...) PRINTF(4, 5);
-/* Whether the disk file is at path, and its size. */
+/* The folder: makes, locks and checks it, and says what it was closed as. */
 MUST_CHECK enum err kv_state_open(struct kv *kv, char *message, size_t size);
 /* After the data file was made and synced. */
 MUST_CHECK enum err kv_state_made(struct kv *kv, char *message, size_t size);

@@ -35,8 +35,9 @@ enum {
 	 * tree, and a neighbour a level where pages split or join. */
 	PATH_MOST = 32,
 	PATH_USUAL = 8,
+	/* And what the commit writes: the unnamed database, the free list. */
 	COMMIT_PAGES = 32,
-	/* Bounds of the two below. */
+	/* Bounds of ahead_pages(). */
 	AHEAD_MIN = 256 << 10,
 	AHEAD_MAX = 1 << 20,
 };
@@ -229,8 +230,7 @@ count_reusable(struct kv *kv)
 	return pages;
 }
 
-/* What the commit adds to the changes: the unnamed database, and the list of
- * the pages that were freed. */
+/* With the list of the pages that were freed, two words of it for each. */
 static uint64_t
 commit_pages(const struct kv *kv)
 {
