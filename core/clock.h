@@ -34,6 +34,16 @@ clock_coarse_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
+/* The same of wall time, in seconds. */
+static inline uint64_t
+clock_coarse_wall_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	return (uint64_t)now.tv_sec;
+}
+
 static inline uint64_t
 clock_wall_ms(void)
 {

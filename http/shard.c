@@ -578,7 +578,8 @@ start_daemon(struct shard *shard)
 
 	return MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
-			MHD_ALLOW_SUSPEND_RESUME,
+			MHD_ALLOW_SUSPEND_RESUME |
+			MHD_USE_SUPPRESS_DATE_NO_CLOCK, /* see put_date() */
 		0, NULL, NULL, on_request, shard,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_SIZE,
 		MHD_OPTION_CONNECTION_LIMIT, limit,
