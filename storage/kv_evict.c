@@ -6,20 +6,25 @@
  * each round of the hand, what was read once more stays, what was written and
  * never read goes.
  *
- * When a key was used is a byte at its hash, which several keys may share. So
+ * How a key was used is a byte at its hash, which several keys may share. So
  * it is not a mark that the hand takes away, for it would take away that of
- * the others, but a date: the hand counts eighths of its rounds, and who uses
- * a key writes the count. Sharing then only makes a key look more used.
+ * the others, but a date and a count. The hand counts eighths of its rounds.
+ * Who uses a key for the first time in one of them writes the date and adds
+ * one to the count, up to seven. A key whose date is a round old is evicted
+ * when its count is 0; otherwise it gets a new date for half of its count. So
+ * what was read often outlives a pause of a few rounds, and what was written
+ * once, for which nothing is counted, does not.
  *
- * Eviction begins at nine tenths of the size, with a few steps for each put,
- * and so keeps ahead of it; only past the size it goes on until the value
- * fits. Few, or the hand would come round again before what is read often
- * could be read; and enough that it comes round once, where all are used,
- * while the last tenth fills.
+ * The hand keeps its pace: from half the size on it goes two keys with each
+ * put, so that a round is half of all keys put anew. What is used once in
+ * that time stays. Eviction begins at nine tenths. Where two keys are too
+ * few to find one that was not used, it falls behind, and then goes the faster
+ * the less is left; only past the size it goes on until the value fits.
  *
  * Pages count, too: a key here and there that goes leaves its page emptier,
- * and only a page three quarters empty is joined with another. At one and a
- * half times the limit eviction goes on, so that the file stays bounded.
+ * and only a page three quarters empty is joined with another. The store is as
+ * full as its bytes or half of its pages say, whichever is more, so that
+ * the file stays bounded.
  */
 #include <ck_pr.h>
 #include <errno.h>
@@ -28,7 +33,10 @@
 
 enum {
 	ROUND_PARTS = 8,
-	STEPS_PER_PUT = 16,
+	/* With each put, while there is room, and when there is none left. */
+	STEPS_USUAL = 2,
+	STEPS_MOST = 16,
+	/* Two for one, so that it gets ahead again. */
 	EVICTIONS_PER_PUT = 2,
 };
 
@@ -68,14 +76,47 @@ leave_hand(struct kv *kv, const MDB_val *name)
 	memcpy(kv->hand, name->mv_data, name->mv_size);
 }
 
-/* A full round ago or less. A stamp is never so old that the byte wraps: the
- * hand comes by all keys in each round. */
+/*
+ * Lets a key off that was used in the last round, or often before. A date is
+ * never so old that it comes round again: the hand comes by all keys in each
+ * round, and those it leaves have a younger one. A use at the same time may
+ * be lost, or not be counted; the next one is not.
+ */
 static bool
-was_used(const struct kv *kv, struct bytes key)
+lets_off(struct kv *kv, struct bytes key)
 {
-	const uint8_t *used = kv_used_slot(kv, kv_hash(kv, key));
+	uint8_t *slot = kv_used_slot(kv, kv_hash(kv, key));
+	uint8_t used = ck_pr_load_8(slot);
 
-	return (uint8_t)(kv->round - ck_pr_load_8(used)) <= ROUND_PARTS;
+	if (((kv->round - used) & KV_USED_DATE) <= ROUND_PARTS)
+		return true;
+	if (used < KV_USED_ONCE)
+		return false;
+	used = (uint8_t)(used / KV_USED_ONCE / 2 * KV_USED_ONCE);
+	ck_pr_store_8(slot, used | kv->round);
+	return true;
+}
+
+/* The next key at this hash begins without its count. The date stays, for it
+ * may be another key's. */
+static void
+forget_uses(struct kv *kv, struct bytes key)
+{
+	uint8_t *slot = kv_used_slot(kv, kv_hash(kv, key));
+
+	ck_pr_store_8(slot, ck_pr_load_8(slot) & KV_USED_DATE);
+}
+
+void
+kv_evict_note_new(struct kv *kv, struct bytes key)
+{
+	uint8_t *slot;
+
+	if (!kv->used)
+		return;
+	slot = kv_used_slot(kv, kv_hash(kv, key));
+	/* The count may be that of another key at the same hash. */
+	ck_pr_store_8(slot, (ck_pr_load_8(slot) & ~KV_USED_DATE) | kv->round);
 }
 
 static void
@@ -84,7 +125,7 @@ count_step(struct kv *kv, uint64_t entries)
 	if (++kv->hand_steps < entries / ROUND_PARTS)
 		return;
 	kv->hand_steps = 0;
-	ck_pr_store_8(&kv->round, (uint8_t)(kv->round + 1));
+	ck_pr_store_8(&kv->round, (kv->round + 1) & KV_USED_DATE);
 }
 
 /* ---- evicting ----------------------------------------------------------- */
@@ -106,6 +147,7 @@ evict_here(struct kv *kv, MDB_cursor *cursor, struct bytes key, MDB_val value)
 	cost = kv_cost_found(kv, key, &found);
 	kv_expiry_encode(index, expires_ms, found.record.seq);
 	kv_touch_stripe(kv, key);
+	forget_uses(kv, key);
 	if (!kv_check(kv, mdb_cursor_del(cursor, 0)))
 		return;
 	if (expires_ms &&
@@ -128,17 +170,51 @@ is_expired(struct kv *kv, MDB_val value)
 	       !kv_record_is_live(&record, kv->batch.now_ms);
 }
 
-/* Is there more to do? When the value does not fit yet, always. */
+/* The size at which eviction begins. */
+static uint64_t
+high_mark(const struct kv *kv)
+{
+	return kv->max_size / 10 * 9;
+}
+
+/* How full the store would be. */
+static uint64_t
+level(struct kv *kv, uint64_t growth)
+{
+	uint64_t bytes = kv->batch.bytes + growth;
+	uint64_t pages = kv_space_pages(kv) / 2;
+
+	return bytes > pages ? bytes : pages;
+}
+
+static unsigned
+steps_for(struct kv *kv, uint64_t growth)
+{
+	uint64_t high = high_mark(kv), now = level(kv, growth);
+
+	if (now <= high)
+		return STEPS_USUAL;
+	if (now >= kv->max_size)
+		return STEPS_MOST;
+	return STEPS_USUAL +
+	       (unsigned)((now - high) * (STEPS_MOST - STEPS_USUAL) /
+			  (kv->max_size - high));
+}
+
+/* While the value does not fit yet, always. */
 static bool
 wants_more(struct kv *kv, uint64_t growth, unsigned steps, unsigned evictions)
 {
-	uint64_t most = kv->max_size / 10 * 9;
+	return kv->batch.bytes + growth > kv->max_size ||
+	       (steps < steps_for(kv, growth) && evictions < EVICTIONS_PER_PUT);
+}
 
-	if (kv->batch.bytes + growth > kv->max_size)
-		return true;
-	return steps < STEPS_PER_PUT && evictions < EVICTIONS_PER_PUT &&
-	       (kv->batch.bytes + growth > most ||
-		kv_space_pages(kv) > most / 2 * 3);
+static bool
+may_go(struct kv *kv, struct bytes key, MDB_val value, struct bytes spared,
+       uint64_t growth)
+{
+	return level(kv, growth) > high_mark(kv) && !bytes_equal(key, spared) &&
+	       (is_expired(kv, value) || !lets_off(kv, key));
 }
 
 static unsigned
@@ -151,12 +227,10 @@ turn_hand(struct kv *kv, MDB_cursor *cursor, struct bytes spared,
 	int rc = place_hand(kv, cursor, &name, &value);
 
 	mdb_stat(kv->batch.txn, kv->data, &stat);
-
 	while (!rc && wants_more(kv, growth, steps++, evictions)) {
 		struct bytes key = bytes_of_val(name);
 
-		if (!bytes_equal(key, spared) &&
-		    (is_expired(kv, value) || !was_used(kv, key))) {
+		if (may_go(kv, key, value, spared, growth)) {
 			kv_space_admit_shrink(kv, value.mv_size);
 			evict_here(kv, cursor, key, value);
 			if (kv->batch.rc)
@@ -183,7 +257,7 @@ kv_evict(struct kv *kv, struct bytes spared, uint64_t have, uint64_t need,
 	/* With this the hand comes to an end: all but spared can go. */
 	if (need > kv->max_size)
 		return ERR_FULL;
-	if (!wants_more(kv, growth, 0, 0))
+	if (level(kv, growth) <= kv->max_size / 2)
 		return ERR_OK;
 	if (!kv_check(kv, mdb_cursor_open(kv->batch.txn, kv->data, &cursor)))
 		return ERR_FAULT;

@@ -37,6 +37,10 @@ enum {
 	KV_SWEEP_BATCH = 500, /* expired keys in a transaction of their own */
 	KV_SWEEP_PIGGYBACK = 32, /* in a transaction of others */
 	KV_SWEEP_PAUSE_MS = 1000,
+	/* A byte of recency: a date of 5 bits, above it a count of 3. */
+	KV_USED_DATE = 31,
+	KV_USED_ONCE = 32,
+	KV_USED_MOST = 7 * 32,
 	KV_READERS_EXTRA = 16, /* for mdb_stat, mdb_copy and the like */
 };
 
@@ -98,8 +102,8 @@ struct kv {
 	unsigned readers;
 	size_t used_mask;
 
-	/* Atomic, a byte a slot of the hash: the round of the hand in which a
-	 * key was last used. NULL in a durable store. */
+	/* Atomic, a byte a slot of the hash: when and how often a key was
+	 * used, see kv_evict.c. NULL in a durable store. */
 	uint8_t *used;
 
 	/* The committer's. */
@@ -186,6 +190,8 @@ MUST_CHECK bool kv_find(struct kv *kv, struct bytes key,
  * index, the figures and the stripes. The new one points elsewhere. */
 void kv_replace(struct kv *kv, struct bytes key, const struct kv_found *old,
 		const struct kv_record *record);
+/* A key that was made: it has a date, and no count. */
+void kv_evict_note_new(struct kv *kv, struct bytes key);
 /* Notes that the key changed. */
 void kv_touch_stripe(struct kv *kv, struct bytes key);
 /* What a record of this size takes in the file. */

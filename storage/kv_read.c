@@ -162,19 +162,23 @@ kv_get(struct kv_read *read, struct bytes key, uint64_t now_ms,
 	return ERR_OK;
 }
 
+/* See kv_evict.c. A read of a line that all share, and a write only where it
+ * says something new: a few in each round of the hand. */
 void
 kv_touch_used(struct kv *kv, uint64_t hash)
 {
-	uint8_t *used, round;
+	uint8_t *slot, used, round;
 
 	if (!kv->used)
 		return;
-	used = kv_used_slot(kv, hash);
+	slot = kv_used_slot(kv, hash);
+	used = ck_pr_load_8(slot);
 	round = ck_pr_load_8(&kv->round);
-	/* A read of a line that all share; a write only where it says
-	 * something new. */
-	if (ck_pr_load_8(used) != round)
-		ck_pr_store_8(used, round);
+	if ((used & KV_USED_DATE) == round)
+		return;
+	if (used < KV_USED_MOST)
+		used += KV_USED_ONCE;
+	ck_pr_store_8(slot, (used & ~KV_USED_DATE) | round);
 }
 
 /* ---- scanning ----------------------------------------------------------- */

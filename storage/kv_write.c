@@ -106,7 +106,10 @@ kv_replace(struct kv *kv, struct bytes key, const struct kv_found *old,
 	batch->bytes += kv_cost(kv, key.len, kv_record_size(record),
 				record->expires_ms != 0);
 	batch->bytes -= have;
-	kv_touch_used(kv, kv_hash(kv, key));
+	if (!old->live)
+		kv_evict_note_new(kv, key);
+	else
+		kv_touch_used(kv, kv_hash(kv, key));
 }
 
 /* ---- undoing ------------------------------------------------------------ */
