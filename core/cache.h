@@ -49,6 +49,14 @@ MUST_CHECK enum err cache_init(struct cache *cache, size_t budget,
 /* Frees every entry. Those are no evictions. */
 void cache_fini(struct cache *cache);
 
+/* Has the memory that cache_find() will need first brought near. */
+static inline void
+cache_prefetch(const struct cache *cache, uint64_t hash)
+{
+	if (cache->buckets)
+		__builtin_prefetch(&cache->buckets[hash & cache->mask]);
+}
+
 /* Borrowed until the next call on this cache. NULL when absent. Does not
  * count: the caller knows whether the entry was of use. */
 struct cache_entry *cache_find(struct cache *cache, uint64_t hash,

@@ -23,7 +23,6 @@ struct found {
 	struct kv_record record;
 	struct kept *kept; /* NULL: it is in the snapshot alone */
 	bool hit;
-	uint64_t hash;
 	uint64_t now_ms; /* 0: not asked for yet */
 };
 
@@ -32,7 +31,7 @@ find_kept(struct local *local, struct request *request, uint64_t word,
 	  struct found *found)
 {
 	struct cache_entry *entry =
-		cache_find(&local->cache, found->hash, request->key_tagged);
+		cache_find(&local->cache, request->hash, request->key_tagged);
 	struct kept *kept;
 
 	if (!entry)
@@ -77,9 +76,9 @@ keep(struct local *local, struct request *request, uint64_t word,
 {
 	struct kept *kept;
 
-	if (!cache_wants(&local->cache, found->hash))
+	if (!cache_wants(&local->cache, request->hash))
 		return;
-	kept = kept_create(found->hash, request->key_tagged, &found->record);
+	kept = kept_create(request->hash, request->key_tagged, &found->record);
 	if (!kept)
 		return;
 	kept->version = word;
@@ -98,14 +97,13 @@ keep(struct local *local, struct request *request, uint64_t word,
 static enum err
 look_up(struct local *local, struct request *request, struct found *found)
 {
-	uint64_t hash = kv_hash(request->kv, request->key);
-	uint64_t word =
-		version_note(kv_versions(request->kv), version_stripe(hash));
+	uint64_t word = version_note(kv_versions(request->kv),
+				     version_stripe(request->hash));
 	bool odd = version_is_odd(word);
 	enum err err;
 
-	*found = (struct found){ .hash = hash };
-	kv_touch_used(request->kv, hash);
+	*found = (struct found){ 0 };
+	kv_touch_used(request->kv, request->hash);
 	if (!odd && find_kept(local, request, word, found))
 		return ERR_OK;
 	cache_miss(&local->cache);

@@ -482,7 +482,9 @@ main(int argc, char **argv)
 	sigaddset(&signals, SIGHUP);
 	sigaddset(&signals, SIGNAL_FAULT);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	/* A write that fails says so by its return. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	daemon.main_thread = pthread_self();
 	if (!start(&daemon)) {
 		log_error("cannot start: %s", daemon.message);

@@ -44,16 +44,15 @@ reply_begin(struct reply *reply, struct request *request, unsigned status)
 }
 
 void
-reply_header(struct reply *reply, const char *name, struct bytes value)
+reply_field(struct reply *reply, struct bytes name, struct bytes value)
 {
-	size_t name_len = strlen(name);
 	char *out = reply->head + reply->len;
 
 	if (value.len == 0 ||
-	    reply->len + 2 + name_len + 2 + value.len > HEAD_MAX)
+	    reply->len + 2 + name.len + 2 + value.len > HEAD_MAX)
 		return;
 	out = mempcpy(out, "\r\n", 2);
-	out = mempcpy(out, name, name_len);
+	out = mempcpy(out, name.data, name.len);
 	out = mempcpy(out, ": ", 2);
 	out = mempcpy(out, value.data, value.len);
 	reply->len = (size_t)(out - reply->head);

@@ -27,8 +27,16 @@ struct reply {
 
 void reply_begin(struct reply *reply, struct request *request,
 		 unsigned status) ON_WORKER;
-/* A line that does not fit is left out: only Link can be that long. */
-void reply_header(struct reply *reply, const char *name, struct bytes value);
+/* A line that does not fit is left out: only Link can be that long. Names are
+ * constants: their lengths are taken where they stand. */
+void reply_field(struct reply *reply, struct bytes name, struct bytes value);
+
+static inline void
+reply_header(struct reply *reply, const char *name, struct bytes value)
+{
+	reply_field(reply, bytes_of(name), value);
+}
+
 void reply_headerf(struct reply *reply, const char *name, const char *format,
 		   ...) PRINTF(3, 4);
 void reply_etag(struct reply *reply, uint64_t seq);

@@ -311,6 +311,9 @@ decode_key(struct request *request, struct bytes raw) ON_WORKER
 	tagged[0] = (char)request->store;
 	request->key_tagged = (struct bytes){ tagged, 1 + len };
 	request->key = (struct bytes){ tagged + 1, len };
+	request->hash = kv_hash(request->kv, request->key);
+	/* Arrives while the rest of the request is looked at. */
+	cache_prefetch(&local_self()->cache, request->hash);
 	return true;
 }
 

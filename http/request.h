@@ -71,6 +71,7 @@ struct request {
 	unsigned store;
 	struct kv *kv;
 	struct bytes key, key_tagged;
+	uint64_t hash; /* kv_hash() of the key */
 
 	/* Body so far; NULL: none. Malloc'd, or in the arena where its length
 	 * is known and BODY_INLINE at most. */
