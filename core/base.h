@@ -16,7 +16,7 @@
 #define PRINTF(text, args) __attribute__((format(printf, text, args)))
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 #define CONTAINER_OF(pointer, type, member) \
-	((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* The unit in which processors share memory; 64 on everything we run on. */
 enum { CACHE_LINE = 64 };
