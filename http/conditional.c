@@ -2,7 +2,7 @@
 #include "http/conditional.h"
 
 #include "core/units.h"
-#include "http/reply.h"
+#include "http/date.h"
 
 /* ---- entity tags -------------------------------------------------------- */
 

@@ -14,7 +14,7 @@
 
 enum {
 	/* What is left of a connection's 8 KiB pool must hold the parsed
-	 * headers and our reply's head: see POOL_SIZE in shard.c. */
+	 * headers and our reply's head: see POOL_SIZE in intake.h. */
 	GUARD_TARGET_MAX = 4096,
 	GUARD_HEADERS_MAX = 4096, /* names and values together */
 	GUARD_FIELDS_MAX = 48,

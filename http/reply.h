@@ -15,8 +15,6 @@
 #include "http/kept.h"
 #include "http/request.h"
 
-enum { HTTP_DATE_SIZE = 30 };
-
 /* A head under construction; on the stack. */
 struct reply {
 	struct request *request;
@@ -100,9 +98,5 @@ void reply_value_headers(struct reply *reply, const struct kv_record *record,
 			 bool hit, uint64_t now_ms);
 /* The body is the kept value, not copied; takes a reference of its own. */
 void reply_send_kept(struct reply *reply, struct kept *kept) ON_WORKER;
-
-/* "Tue, 24 Nov 2026 05:31:14 GMT" (RFC 9110, section 5.6.7). */
-void http_date(uint64_t wall_ms, char out[HTTP_DATE_SIZE]);
-MUST_CHECK bool http_date_parse(struct bytes text, uint64_t *wall_s);
 
 #endif

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a request asks for: its path, its query and its action.
+ */
+#include "core/percent.h"
+#include "http/reply.h"
+#include "http/request.h"
+
+/* ---- route -------------------------------------------------------------- */
+
+static struct bytes
+cut_front(struct bytes text, size_t n)
+{
+	return (struct bytes){ (const char *)text.data + n, text.len - n };
+}
+
+static void
+split_target(struct request *request)
+{
+	struct bytes path = request->target;
+	const char *question;
+
+	if (!guard_target_path(&path, true))
+		assert(!"the guard let a bad target through");
+	question = memchr(path.data, '?', path.len);
+	if (question) {
+		size_t len = (size_t)(question - (const char *)path.data);
+
+		request->query = cut_front(path, len + 1);
+		path.len = len;
+	}
+	request->path = path;
+}
+
+static bool
+find_store(struct request *request, struct bytes name) ON_WORKER
+{
+	const struct server *server = local_self()->server;
+
+	for (unsigned i = 0; i < server->store_count; i++) {
+		if (bytes_equal(bytes_of(kv_name(server->stores[i])), name)) {
+			request->store = i;
+			request->kv = server->stores[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The key with its store's index before it, decoded once. */
+static bool
+decode_key(struct request *request, struct bytes raw) ON_WORKER
+{
+	char *tagged = request_alloc(request, 1 + raw.len);
+	size_t len;
+
+	if (!tagged) {
+		reply_error(request, ERR_NOMEM);
+		return false;
+	}
+	if (!percent_decode(raw, PERCENT_PLUS, tagged + 1, &len)) {
+		reply_problem(request, 400, NULL,
+			      "the key is not percent-encoded correctly");
+		return false;
+	}
+	if (len > KV_KEY_MAX) {
+		reply_problem(request, 414, NULL,
+			      "the key has %zu bytes, the limit is %d", len,
+			      KV_KEY_MAX);
+		return false;
+	}
+	tagged[0] = (char)request->store;
+	request->key_tagged = (struct bytes){ tagged, 1 + len };
+	request->key = (struct bytes){ tagged + 1, len };
+	request->hash = kv_hash(request->kv, request->key);
+	/* Arrives while the rest of the request is looked at. */
+	cache_prefetch(&local_self()->cache, request->hash);
+	return true;
+}
+
+/* /v1/kv/{store}, /v1/kv/{store}/ and /v1/kv/{store}/{key...} */
+static bool
+route_kv(struct request *request, struct bytes rest) ON_WORKER
+{
+	const char *slash = memchr(rest.data, '/', rest.len);
+	struct bytes name = rest, key = { NULL, 0 };
+
+	if (slash) {
+		name.len = (size_t)(slash - (const char *)rest.data);
+		key = cut_front(rest, name.len + 1);
+	}
+	if (!find_store(request, name)) {
+		reply_problem(request, 404, NULL, "there is no such store");
+		return false;
+	}
+	request->resource = key.len ? RESOURCE_KEY : RESOURCE_STORE;
+	return !key.len || decode_key(request, key);
+}
+
+static bool
+route_path(struct request *request) ON_WORKER
+{
+	struct bytes path = request->path;
+
+	if (bytes_begin(path, "/v1/kv/"))
+		return route_kv(request, cut_front(path, 7));
+	if (bytes_equal(path, bytes_of("/livez")))
+		request->resource = RESOURCE_LIVEZ;
+	else if (bytes_equal(path, bytes_of("/readyz")))
+		request->resource = RESOURCE_READYZ;
+	else if (bytes_equal(path, bytes_of("/metrics")))
+		request->resource = RESOURCE_METRICS;
+	else if (bytes_equal(path, bytes_of("*")))
+		request->resource = RESOURCE_SERVER;
+	else
+		request->resource = RESOURCE_NONE;
+	return true;
+}
+
+/* ---- query -------------------------------------------------------------- */
+
+static bool
+decode_parameter(struct request *request, struct bytes pair)
+{
+	struct parameter *parameter;
+	const char *equals = memchr(pair.data, '=', pair.len);
+	struct bytes name = pair, value = { "", 0 };
+	char *out = request_alloc(request, pair.len + 1);
+	size_t name_len, value_len;
+
+	if (!out || request->parameter_count == REQUEST_PARAMETERS_MAX)
+		return false;
+	if (equals) {
+		name.len = (size_t)(equals - (const char *)pair.data);
+		value = cut_front(pair, name.len + 1);
+	}
+	if (!percent_decode(name, PERCENT_PLUS_IS_SPACE, out, &name_len) ||
+	    !percent_decode(value, PERCENT_PLUS_IS_SPACE, out + name_len,
+			    &value_len))
+		return false;
+	parameter = &request->parameters[request->parameter_count++];
+	parameter->name = (struct bytes){ out, name_len };
+	parameter->value = (struct bytes){ out + name_len, value_len };
+	return true;
+}
+
+static bool
+decode_query(struct request *request) ON_WORKER
+{
+	struct bytes rest = request->query;
+
+	while (rest.len) {
+		const char *and = memchr(rest.data, '&', rest.len);
+		struct bytes pair = rest;
+
+		if (and)
+			pair.len = (size_t)(and-(const char *)rest.data);
+		if (pair.len && !decode_parameter(request, pair)) {
+			reply_problem(request, 400, NULL,
+				      "the query is not percent-encoded "
+				      "correctly, or has more than %d "
+				      "parameters",
+				      REQUEST_PARAMETERS_MAX);
+			return false;
+		}
+		rest = cut_front(rest, and? pair.len + 1 : pair.len);
+	}
+	return true;
+}
+
+struct bytes
+request_parameter(const struct request *request, const char *name)
+{
+	struct bytes wanted = bytes_of(name);
+
+	for (unsigned i = 0; i < request->parameter_count; i++)
+		if (bytes_equal(request->parameters[i].name, wanted))
+			return request->parameters[i].value;
+	return (struct bytes){ NULL, 0 };
+}
+
+/* An unknown or repeated parameter is a mistake that would otherwise pass
+ * for having been obeyed. */
+static bool
+check_parameters(struct request *request) ON_WORKER
+{
+	for (unsigned i = 0; i < request->parameter_count; i++) {
+		struct bytes name = request->parameters[i].name;
+		bool known = bytes_equal(name, bytes_of("op")) ||
+			     bytes_listed(request->action->parameters, name);
+		bool again = false;
+
+		for (unsigned j = 0; j < i; j++)
+			again |= bytes_equal(request->parameters[j].name, name);
+		if (known && !again)
+			continue;
+		reply_problem(request, 400, NULL,
+			      known ? "query parameter %u is given twice"
+				    : "query parameter %u is not known here",
+			      i + 1);
+		return false;
+	}
+	return true;
+}
+
+/* ---- dispatch ----------------------------------------------------------- */
+
+static void
+refuse_action(struct request *request) ON_WORKER
+{
+	if (request->resource == RESOURCE_NONE)
+		reply_problem(request, 404, NULL, "there is nothing here");
+	else if (action_method_known(request->resource, request->method))
+		reply_problem(request, 400, NULL,
+			      "this needs ?op= with an operation that the "
+			      "method has here");
+	else
+		reply_problem(request, 405, NULL,
+			      "the method is not allowed here");
+}
+
+bool
+request_route(struct request *request)
+{
+	const struct action *action;
+
+	split_target(request);
+	if (!route_path(request) || !decode_query(request))
+		return false;
+	action = action_find(request->resource, request->method,
+			     request_parameter(request, "op"));
+	if (!action) {
+		refuse_action(request);
+		return false;
+	}
+	request->action = action;
+	return check_parameters(request);
+}
