@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/conditional.h"
-#include "http/reply.h"
+#include "http/date.h"
 #include "tests/tap.h"
 
 enum { SEQ = 7, MODIFIED_S = 1700000000 };
