@@ -118,7 +118,8 @@ sub measure_memory {
 # ---- the benchmark ---------------------------------------------------------
 
 my $memory = measure_memory();
-my $floor  = start_floor();
+our $floor;
+$floor = start_floor();
 my $few    = start_daemon('few');
 my $many   = start_daemon('many');
 import_keys($few,  $small);
@@ -220,6 +221,11 @@ print $json JSON::PP->new->pretty->canonical->encode({
 });
 close $json or die $!;
 
-kill TERM => $floor->{pid};
-waitpid $floor->{pid}, 0;
+END {
+    # Also where something has failed: nobody waits for what is left.
+    if ($floor) {
+        kill TERM => $floor->{pid};
+        waitpid $floor->{pid}, 0;
+    }
+}
 $_->{server}->stop for $few, $many;

@@ -84,6 +84,9 @@ client_parse_head(const char *data, struct reply_head *head)
 	length = strcasestr(data, "\r\nContent-Length:");
 	head->body_len =
 		length && length < end ? strtoul(length + 17, NULL, 10) : 0;
+	/* Its length is that of the body it does not have. */
+	if (head->status == 304)
+		head->body_len = 0;
 	return true;
 }
 
