@@ -222,6 +222,8 @@ request_body_add(struct request *request, const void *data, size_t len,
 
 	if (need > max)
 		return ERR_TOO_LARGE;
+	if (!len)
+		return ERR_OK;
 	if (!request->body)
 		begin_inline(request);
 	if (need > request->body_capacity) {
