@@ -231,6 +231,7 @@ request_body_add(struct request *request, const void *data, size_t len,
 		if (err)
 			return err;
 	}
+	assert(request->body);
 	memcpy(request->body + request->body_len, data, len);
 	request->body_len = need;
 	return ERR_OK;
