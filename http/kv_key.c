@@ -267,9 +267,21 @@ take_ttl(struct request *request, struct kv_op *op) ON_WORKER
 static bool
 take_type(struct request *request, struct kv_op *op) ON_WORKER
 {
-	op->type = request->headers.content_type;
-	if (op->type.len <= KV_TYPE_MAX)
+	struct bytes type = request->headers.content_type;
+	char *copy;
+
+	if (type.len <= KV_TYPE_MAX) {
+		/* The header goes with the connection, which a client may
+		 * close while the committer reads this. */
+		copy = request_alloc(request, type.len);
+		if (!copy) {
+			reply_error(request, ERR_NOMEM);
+			return false;
+		}
+		memcpy(copy, type.data ? type.data : "", type.len);
+		op->type = (struct bytes){ copy, type.len };
 		return true;
+	}
 	reply_problem(request, 400, NULL,
 		      "the Content-Type is longer than %d bytes", KV_TYPE_MAX);
 	return false;
