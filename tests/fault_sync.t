@@ -118,4 +118,34 @@ for my $rule ('fdatasync EIO data.mdb', 'dsync EIO data.mdb', 'pwrite EIO data.m
     is $server->stop, 0, 'slow disk: it ends in order';
 }
 
+# What a write takes from its headers must not go with its connection: the
+# client resets it while the committer is busy with the batch before.
+{
+    my $server = start();
+    rule('fdatasync sleep-400 data.mdb');
+    my $before = $server->raw_connect;
+    syswrite $before, "PUT /v1/kv/main/before HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nv";
+    sleep 0.15;
+    my $type = 'text/' . 't' x 100;
+    my @gone = map {
+        my $socket = $server->raw_connect;
+        syswrite $socket, "PUT /v1/kv/main/gone-$_ HTTP/1.1\r\nHost: a\r\nContent-Type: $type\r\n"
+            . "Content-Length: 1\r\n\r\nv";
+        $socket;
+    } 1 .. 8;
+    sleep 0.05;
+    for (@gone) {
+        setsockopt $_, Socket::SOL_SOCKET(), Socket::SO_LINGER(), pack 'ii', 1, 0;
+        close $_;
+    }
+    # Others use the memory that the connections had.
+    my @other = map { my $c = $server->connect; $c->request(GET => '/livez'); $c } 1 .. 16;
+    rule('');
+    ok $server->wait_until(5, sub { $server->get('/v1/kv/main/gone-8')->{status} == 200 }),
+        'a client that left: its write is done';
+    is $server->get("/v1/kv/main/gone-$_")->{headers}{'content-type'}, $type,
+        "a client that left: the type of write $_" for 1 .. 8;
+    is $server->stop, 0, 'a client that left: it ends in order';
+}
+
 done_testing;
