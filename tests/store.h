@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "storage/kv_internal.h"
+#include "storage/kv/kv_internal.h"
 #include "tests/tap.h"
 #include "tests/waiting.h"
 

@@ -9,7 +9,7 @@
 #include <ck_pr.h>
 
 #include "core/clock.h"
-#include "storage/kv_internal.h"
+#include "storage/kv/kv_internal.h"
 
 enum {
 	/* An idle store looks at least this often, should the wall clock have

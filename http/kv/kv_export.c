@@ -14,7 +14,7 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "http/conn.h"
-#include "http/kv_json.h"
+#include "http/kv/kv_json.h"
 #include "http/reply.h"
 #include "http/request.h"
 

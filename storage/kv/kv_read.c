@@ -15,7 +15,7 @@
 #include <ck_pr.h>
 #include <stdlib.h>
 
-#include "storage/kv_internal.h"
+#include "storage/kv/kv_internal.h"
 
 struct kv_read {
 	struct kv *kv;

@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #include "storage/files.h"
-#include "storage/kv_internal.h"
+#include "storage/kv/kv_internal.h"
 
 enum {
 	BOOT_ID_MAX = 64,

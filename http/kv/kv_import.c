@@ -12,7 +12,7 @@
 
 #include "core/clock.h"
 #include "core/json.h"
-#include "http/kv_json.h"
+#include "http/kv/kv_json.h"
 #include "http/reply.h"
 #include "http/request.h"
 

@@ -22,7 +22,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
-#include "storage/kv_internal.h"
+#include "storage/kv/kv_internal.h"
 
 static struct kv_write *
 write_of(struct lane_item *item)

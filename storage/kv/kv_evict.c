@@ -29,7 +29,7 @@
 #include <ck_pr.h>
 #include <errno.h>
 
-#include "storage/kv_internal.h"
+#include "storage/kv/kv_internal.h"
 
 enum {
 	ROUND_PARTS = 8,

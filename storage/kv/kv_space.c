@@ -28,7 +28,7 @@
 #include <stdlib.h>
 
 #include "core/log.h"
-#include "storage/kv_internal.h"
+#include "storage/kv/kv_internal.h"
 
 enum {
 	/* What one change may write besides a large value: a path in each

@@ -18,7 +18,7 @@
 #include <lmdb.h>
 
 #include "storage/kv.h"
-#include "storage/kv_record.h"
+#include "storage/kv/kv_record.h"
 
 /* What tests set; 0 and NULL are the real thing. */
 struct kv_tuning {

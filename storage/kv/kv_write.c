@@ -15,7 +15,7 @@
 #include <stdlib.h>
 
 #include "core/units.h"
-#include "storage/kv_internal.h"
+#include "storage/kv/kv_internal.h"
 
 enum {
 	VALUE_MAX = INT32_MAX, /* LMDB has 32 bits for a size */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "http/kv_json.h"
+#include "http/kv/kv_json.h"
 
 #include <stdio.h>
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "core/json.h"
-#include "http/kv_json.h"
+#include "http/kv/kv_json.h"
 #include "http/reply.h"
 #include "http/request.h"
 

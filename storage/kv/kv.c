@@ -12,7 +12,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
-#include "storage/kv_internal.h"
+#include "storage/kv/kv_internal.h"
 
 /*
  * The map is set once: LMDB cannot grow it under readers. It costs addresses,
