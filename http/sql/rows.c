@@ -28,21 +28,21 @@ static bool
 add_short_real(struct buffer *out, double real)
 {
 	static const double powers[] = { 1, 10, 1e2, 1e3, 1e4, 1e5, 1e6 };
+	double size = fabs(real), scaled;
 	uint64_t digits, power;
-	double scaled;
 	unsigned k = 0;
 	char *text;
 
 	for (;; k++) {
 		if (k == ARRAY_LEN(powers))
 			return false;
-		scaled = nearbyint(fabs(real) * powers[k]);
+		scaled = size * powers[k] + 0.5;
 		if (!(scaled < 1e15))
 			return false;
-		if (scaled / powers[k] == fabs(real))
+		digits = (uint64_t)scaled;
+		if ((double)digits / powers[k] == size)
 			break;
 	}
-	digits = (uint64_t)scaled;
 	power = (uint64_t)powers[k];
 	if (signbit(real))
 		buffer_add(out, "-", 1);
