@@ -21,7 +21,17 @@
 	X(DRAINING, "the server is going down") \
 	X(LOCKED, "another process holds it") \
 	X(FAULT, "the file is damaged or could not be synced") \
-	X(IO, "an input or output error")
+	X(IO, "an input or output error") \
+	X(SYNTAX, "the SQL is not valid") \
+	X(CONFLICT, "a UNIQUE, PRIMARY KEY or FOREIGN KEY constraint") \
+	X(CONSTRAINT, "a NOT NULL, CHECK or type constraint") \
+	X(NOT_READONLY, "a write where only reads are allowed") \
+	X(FORBIDDEN, "not allowed") \
+	X(DEADLINE, "it took longer than its limit") \
+	X(CANCELLED, "the client left") \
+	X(STEPS, "more work than is done in place") \
+	X(RATE, "more requests than the limit allows") \
+	X(CHOSEN, "refused by the service")
 
 enum err {
 #define ERR_ENUM(name, text) ERR_##name,

@@ -35,18 +35,25 @@ version_stripe(uint64_t hash)
 }
 
 /*
- * Any thread. The fence pairs with the one in version_even(): a reader that
- * sees the new even word also sees, in loads that follow, the commit number
- * that the store published before it. Without it a reader could note the new
- * word, take its old snapshot for current, and keep an old value as new.
+ * Any thread. The fence pairs with the one in version_word_even(): a reader
+ * that sees the new even word also sees, in loads that follow, the commit
+ * number that the store published before it. Without it a reader could note
+ * the new word, take its old snapshot for current, and keep an old value as
+ * new.
  */
+static inline uint64_t
+version_word_note(const uint64_t *word)
+{
+	uint64_t value = ck_pr_load_64(word);
+
+	ck_pr_fence_load();
+	return value;
+}
+
 static inline uint64_t
 version_note(const struct versions *versions, unsigned stripe)
 {
-	uint64_t word = ck_pr_load_64(&versions->words[stripe]);
-
-	ck_pr_fence_load();
-	return word;
+	return version_word_note(&versions->words[stripe]);
 }
 
 static inline bool
@@ -60,14 +67,20 @@ version_is_odd(uint64_t word)
  * followed by one version_fence().
  */
 static inline void
+version_word_odd(uint64_t *word)
+{
+	ck_pr_store_64(word, *word | 1);
+}
+
+static inline void
 version_odd(struct versions *versions, unsigned stripe)
 {
-	ck_pr_store_64(&versions->words[stripe], versions->words[stripe] | 1);
+	version_word_odd(&versions->words[stripe]);
 }
 
 /*
  * Between the odd words and the commit. Pairs with the load fence in
- * version_note(): who can see the commit sees an odd word. Without it a
+ * version_word_note(): who can see the commit sees an odd word. Without it a
  * reader could take the new value from the store while another still finds
  * an even word and is given the old value after it.
  */
@@ -77,16 +90,28 @@ version_fence(void)
 	ck_pr_fence_memory();
 }
 
-/* Committer, after its commit is published. Does nothing to an even word, so
- * a stripe may be named twice. */
+/* Committer, after its commit is published: the word is value from now on, an
+ * even number that it never was before. */
+static inline void
+version_word_set(uint64_t *word, uint64_t value)
+{
+	/* Pairs with version_word_note(). */
+	ck_pr_fence_store();
+	ck_pr_store_64(word, value);
+}
+
+/* The same, one higher; does nothing to an even word, so a stripe may be
+ * named twice. */
+static inline void
+version_word_even(uint64_t *word)
+{
+	version_word_set(word, *word + (*word & 1));
+}
+
 static inline void
 version_even(struct versions *versions, unsigned stripe)
 {
-	uint64_t word = versions->words[stripe];
-
-	/* Pairs with version_note(). */
-	ck_pr_fence_store();
-	ck_pr_store_64(&versions->words[stripe], word + (word & 1));
+	version_word_even(&versions->words[stripe]);
 }
 
 #endif

@@ -13,6 +13,8 @@ static const struct action actions[ACTION_COUNT] = {
 #undef ACTION_ROW
 		{ ACTION_OPTIONS, RESOURCE_SERVER, METHOD_OPTIONS, "",
 		  BODY_NONE, ops_options, "" },
+	{ ACTION_ROUTE, RESOURCE_SERVICE, METHOD_OTHER, "", BODY_ROUTE,
+	  service_run, "" },
 	{ ACTION_NONE, RESOURCE_NONE, METHOD_OTHER, "", BODY_NONE, NULL, "" },
 };
 
@@ -58,15 +60,26 @@ resource_allow(enum resource resource)
 	case RESOURCE_NONE:
 		return "";
 	case RESOURCE_SERVER:
-		return "GET, HEAD, PUT, DELETE, POST, OPTIONS";
+		return "GET, HEAD, PUT, DELETE, POST, PATCH, QUERY, OPTIONS";
 	case RESOURCE_LIVEZ:
 	case RESOURCE_READYZ:
 	case RESOURCE_METRICS:
+	case RESOURCE_ADMIN_SERVICES:
+	case RESOURCE_ADMIN_STATEMENTS:
+	case RESOURCE_ADMIN_SLOW:
 		return "GET, HEAD, OPTIONS";
 	case RESOURCE_STORE:
 		return "GET, HEAD, PUT, POST, OPTIONS";
 	case RESOURCE_KEY:
 		return "GET, HEAD, PUT, DELETE, POST, OPTIONS";
+	case RESOURCE_SQL:
+		return "POST, QUERY, OPTIONS";
+	case RESOURCE_SQL_EXPLAIN:
+		return "POST, OPTIONS";
+	case RESOURCE_ADMIN_SERVICE:
+		return "PUT, POST, DELETE, OPTIONS";
+	case RESOURCE_SERVICE: /* each path has its own */
+		return "";
 	}
 	return "";
 }
@@ -89,6 +102,20 @@ resource_template(enum resource resource)
 		return "/v1/kv/{store}/";
 	case RESOURCE_KEY:
 		return "/v1/kv/{store}/{key}";
+	case RESOURCE_SQL:
+		return "/v1/sql/{database}";
+	case RESOURCE_SQL_EXPLAIN:
+		return "/v1/sql/{database}/explain";
+	case RESOURCE_ADMIN_SERVICES:
+		return "/v1/admin/services";
+	case RESOURCE_ADMIN_SERVICE:
+		return "/v1/admin/services/{service}";
+	case RESOURCE_ADMIN_STATEMENTS:
+		return "/v1/admin/statements";
+	case RESOURCE_ADMIN_SLOW:
+		return "/v1/admin/slow";
+	case RESOURCE_SERVICE: /* the route's own is shown */
+		return "/{service}";
 	}
 	return "";
 }
@@ -96,7 +123,8 @@ resource_template(enum resource resource)
 static const char *const method_names[] = {
 	[METHOD_GET] = "GET",     [METHOD_HEAD] = "HEAD",
 	[METHOD_PUT] = "PUT",     [METHOD_DELETE] = "DELETE",
-	[METHOD_POST] = "POST",   [METHOD_OPTIONS] = "OPTIONS",
+	[METHOD_POST] = "POST",   [METHOD_PATCH] = "PATCH",
+	[METHOD_QUERY] = "QUERY", [METHOD_OPTIONS] = "OPTIONS",
 	[METHOD_OTHER] = "other",
 };
 

@@ -17,6 +17,8 @@ enum method {
 	METHOD_PUT,
 	METHOD_DELETE,
 	METHOD_POST,
+	METHOD_PATCH,
+	METHOD_QUERY, /* RFC 10008: a read with a body */
 	METHOD_OPTIONS,
 	METHOD_OTHER,
 };
@@ -25,6 +27,8 @@ enum body {
 	BODY_NONE,   /* a body is refused */
 	BODY_VALUE,  /* raw bytes, up to limits.max_value */
 	BODY_JSON,   /* up to limits.max_body */
+	BODY_ROUTE,  /* up to the service's own limit */
+	BODY_FOLDER, /* a service's files as JSON, up to SERVICE_BODY_MAX */
 	BODY_STREAM, /* handed on while it arrives */
 };
 
@@ -37,6 +41,13 @@ enum resource {
 	RESOURCE_METRICS,
 	RESOURCE_STORE, /* /v1/kv/{store}/ */
 	RESOURCE_KEY,   /* /v1/kv/{store}/{key} */
+	RESOURCE_SQL,   /* /v1/sql/{database} */
+	RESOURCE_SQL_EXPLAIN,
+	RESOURCE_ADMIN_SERVICES,   /* /v1/admin/services */
+	RESOURCE_ADMIN_SERVICE,    /* /v1/admin/services/{service} */
+	RESOURCE_ADMIN_STATEMENTS, /* /v1/admin/statements */
+	RESOURCE_ADMIN_SLOW,       /* /v1/admin/slow */
+	RESOURCE_SERVICE,          /* /{service}/...: has routes of its own */
 };
 
 /* resource, method, op, body, function, query parameters beside op */
@@ -55,7 +66,20 @@ enum resource {
 	  "prefix start end reverse limit cursor values") \
 	X(EXPORT, STORE, GET, "export", NONE, kv_export, "prefix") \
 	X(IMPORT, STORE, PUT, "import", STREAM, kv_import, "") \
-	X(BATCH, STORE, POST, "batch", JSON, kv_batch, "")
+	X(BATCH, STORE, POST, "batch", JSON, kv_batch, "") \
+	X(SQL, SQL, POST, "", JSON, sql_post, "shape int64") \
+	X(SQL_QUERY, SQL, QUERY, "", JSON, sql_query, "shape int64") \
+	X(SQL_EXPLAIN, SQL_EXPLAIN, POST, "", JSON, sql_explain, "") \
+	X(SERVICES, ADMIN_SERVICES, GET, "", NONE, admin_services, "") \
+	X(SERVICE_PUT, ADMIN_SERVICE, PUT, "", FOLDER, admin_deploy, "") \
+	X(SERVICE_CHECK, ADMIN_SERVICE, POST, "check", FOLDER, admin_check, \
+	  "") \
+	X(SERVICE_ROLLBACK, ADMIN_SERVICE, POST, "rollback", NONE, \
+	  admin_rollback, "") \
+	X(SERVICE_REMOVE, ADMIN_SERVICE, DELETE, "", NONE, admin_remove, \
+	  "purge") \
+	X(STATEMENTS, ADMIN_STATEMENTS, GET, "", NONE, admin_statements, "") \
+	X(SLOW, ADMIN_SLOW, GET, "", NONE, admin_slow, "")
 
 enum action_index {
 #define ACTION_ENUM(name, resource, method, op, body, run, parameters) \
@@ -63,6 +87,7 @@ enum action_index {
 	ACTION_LIST(ACTION_ENUM)
 #undef ACTION_ENUM
 		ACTION_OPTIONS,
+	ACTION_ROUTE, /* a service's: see http/service/ */
 	ACTION_NONE, /* not routed: refused or not found */
 	ACTION_COUNT
 };
@@ -100,5 +125,6 @@ const char *method_name(enum method method);
 ACTION_LIST(ACTION_DECLARE)
 #undef ACTION_DECLARE
 void ops_options(struct request *request) ON_WORKER;
+void service_run(struct request *request) ON_WORKER;
 
 #endif

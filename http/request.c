@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "http/reply.h"
+#include "http/service/service.h"
 #include "http/shard.h"
 
 /* A worker keeps this many for the next requests: more than are usually in
@@ -167,6 +168,10 @@ request_body_max(const struct request *request) ON_WORKER
 		return config->max_value;
 	case BODY_JSON:
 		return config->max_body;
+	case BODY_ROUTE:
+		return request->service->spec.settings.max_body;
+	case BODY_FOLDER:
+		return SERVICE_BODY_MAX;
 	case BODY_STREAM:
 		return UINT64_MAX;
 	}
@@ -274,11 +279,72 @@ open_written(struct parcel *parcel) ON_WORKER
 void
 request_wait_task(struct request *request, task_fn run)
 {
-	request->state = REQUEST_WAITING;
-	request->refs++;
+	request_wait(request);
 	request->task.run = run;
 	HANDS_OVER(request);
 	sched_submit(local_self()->server->sched, &request->task);
+}
+
+static void
+run_on_fiber(struct fiber_task *task)
+{
+	struct request *request = CONTAINER_OF(task, struct request, fiber);
+
+	TAKES_OVER(request);
+	request->go(request);
+}
+
+static void
+run_on_slow(struct slow_job *job)
+{
+	struct request *request = CONTAINER_OF(job, struct request, slow);
+
+	TAKES_OVER(request);
+	request->go(request);
+}
+
+void
+request_wait(struct request *request)
+{
+	request->state = REQUEST_WAITING;
+	request->refs++;
+}
+
+void
+request_wait_fiber(struct request *request, void (*run)(struct request *),
+		   const char *name)
+{
+	request_wait(request);
+	request->go = run;
+	request->fiber.run = run_on_fiber;
+	request->fiber.name = name;
+	HANDS_OVER(request);
+	fiber_submit(local_self()->server->sched, &request->fiber);
+}
+
+enum err
+request_pass_slow(struct request *request, void (*run)(struct request *))
+{
+	struct server *server = shard_server(request->shard);
+
+	request->go = run;
+	request->slow.run = run_on_slow;
+	HANDS_OVER(request);
+	return slow_submit(server->slow, &request->slow);
+}
+
+bool
+request_wait_slow(struct request *request, void (*run)(struct request *))
+{
+	enum err err = request_pass_slow(request, run);
+
+	if (err) {
+		reply_error(request, err);
+		return false;
+	}
+	/* As with a write: its parcel is opened by this thread, later. */
+	request_wait(request);
+	return true;
 }
 
 void
@@ -318,6 +384,46 @@ request_pass_write(struct request *request, void (*finish)(struct request *))
 	return kv_submit(request->kv, &request->write);
 }
 
+static void
+open_sql_written(struct parcel *parcel) ON_WORKER
+{
+	struct sql_write *write =
+		CONTAINER_OF(parcel, struct sql_write, item.parcel);
+
+	open_parcel(write->request);
+}
+
+enum err
+request_pass_sql(struct request *request, struct sql *sql,
+		 struct sql_write *write, void (*finish)(struct request *))
+{
+	struct lane_item *item = &write->item;
+
+	request->finish = finish;
+	write->request = request;
+	item->source = shard_source(request->shard);
+	item->done = NULL;
+	item->parcel.open = open_sql_written;
+	item->err = ERR_OK;
+	item->patient = false;
+	HANDS_OVER(request);
+	return sql_submit(sql, write);
+}
+
+bool
+request_wait_sql(struct request *request, struct sql *sql,
+		 struct sql_write *write, void (*finish)(struct request *))
+{
+	enum err err = request_pass_sql(request, sql, write, finish);
+
+	if (err) {
+		reply_error(request, err);
+		return false;
+	}
+	request_wait(request);
+	return true;
+}
+
 bool
 request_wait_write(struct request *request, void (*finish)(struct request *))
 {
@@ -328,7 +434,6 @@ request_wait_write(struct request *request, void (*finish)(struct request *))
 		return false;
 	}
 	/* The parcel is opened by this thread, later: it holds the shard. */
-	request->state = REQUEST_WAITING;
-	request->refs++;
+	request_wait(request);
 	return true;
 }

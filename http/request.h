@@ -14,11 +14,14 @@
 #include "core/affinity.h"
 #include "core/base.h"
 #include "core/buffer.h"
+#include "core/fiber.h"
 #include "core/sched.h"
+#include "core/slow.h"
 #include "http/action.h"
 #include "http/guard.h"
 #include "http/server.h"
 #include "storage/kv.h"
+#include "storage/sql.h"
 
 enum {
 	/* Decoded keys, small bodies and reply heads of usual requests fit;
@@ -31,6 +34,11 @@ enum {
 	/* Bodies up to this are not counted in server->body_memory. */
 	BODY_SMALL = 4096,
 };
+
+struct catalog;
+struct route;
+struct service;
+struct tree_match;
 
 struct parameter {
 	struct bytes name, value; /* decoded */
@@ -58,6 +66,10 @@ struct request {
 	bool body_complete;
 	bool held;             /* waiting, and not suspended: see shard.c */
 	bool ready;            /* held, and its parcel was opened */
+	bool trusted; /* the peer may administrate: see listener.h */
+	/* Atomic: the client left while the request was waiting. Set by the
+	 * shard's holder, read by who works on it. */
+	unsigned cancelled;
 	unsigned short status; /* of the reply; 0: none yet */
 	uint64_t started_ns;
 
@@ -70,6 +82,14 @@ struct request {
 	 * the store's index: that is the cache's key. */
 	unsigned store;
 	struct kv *kv;
+	struct sql *sql;   /* /v1/sql */
+	struct bytes name; /* of a service: /v1/admin */
+	/* A service's. The catalog is counted for as long as the request
+	 * lives; so are service and route. */
+	struct catalog *catalog;
+	const struct service *service;
+	const struct route *route;
+	struct tree_match *match;
 	struct bytes key, key_tagged;
 	uint64_t hash; /* kv_hash() of the key */
 
@@ -94,6 +114,9 @@ struct request {
 	char id[REQUEST_ID_MAX];
 	unsigned id_len;
 	struct task task;
+	struct fiber_task fiber;
+	struct slow_job slow;
+	void (*go)(struct request *request); /* what these two run */
 	struct parcel parcel;
 	struct kv_op op;
 	struct kv_write write;
@@ -136,6 +159,20 @@ struct bytes request_parameter(const struct request *request, const char *name);
  * answers, or waits again.
  */
 void request_wait_task(struct request *request, task_fn run) ON_WORKER;
+/* The same on a fiber, where run() may wait (core/fiber.h), and on a slow
+ * thread. name is the route's. Both end by request_post(). */
+void request_wait_fiber(struct request *request,
+			void (*run)(struct request *), const char *name)
+	ON_WORKER;
+/* False: it was not taken, and is answered. */
+MUST_CHECK bool request_wait_slow(struct request *request,
+				  void (*run)(struct request *)) ON_WORKER;
+/* From a task or fiber: it goes on on a slow thread. ERR_OK: the request is no
+ * longer the caller's. */
+MUST_CHECK enum err request_pass_slow(struct request *request,
+				      void (*run)(struct request *));
+/* The request waits for whoever will call request_post(). */
+void request_wait(struct request *request) ON_WORKER;
 /* write's ops are set. False: it was not taken, and is answered. */
 MUST_CHECK bool request_wait_write(struct request *request,
 				   void (*finish)(struct request *)) ON_WORKER;
@@ -147,6 +184,15 @@ MUST_CHECK enum err request_pass_write(struct request *request,
 void request_post(struct request *request, void (*finish)(struct request *));
 /* From a task that is not done: its rest runs behind the others. */
 void request_again(struct request *request);
+
+/* The database's lane, in the same way. */
+MUST_CHECK bool request_wait_sql(struct request *request, struct sql *sql,
+				 struct sql_write *write,
+				 void (*finish)(struct request *)) ON_WORKER;
+/* From a task or fiber; on an error the request is still the caller's. */
+MUST_CHECK enum err request_pass_sql(struct request *request, struct sql *sql,
+				     struct sql_write *write,
+				     void (*finish)(struct request *));
 
 static inline struct request *
 request_of_task(struct task *task)

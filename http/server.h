@@ -20,6 +20,10 @@
 
 struct request;
 struct shard;
+struct catalog;
+struct deploys;
+struct slow;
+struct sql;
 
 /* Snapshots for scans that a worker keeps for the next one. */
 enum { SPARE_READS = 4 };
@@ -36,6 +40,11 @@ struct local {
 	unsigned reads_used; /* bit per store: renewed in this turn */
 	struct kv_read *spare[CONFIG_STORES_MAX][SPARE_READS];
 	unsigned spare_count[CONFIG_STORES_MAX];
+
+	/* The catalog that this worker has taken up. generation is its own,
+	 * read by who waits for all workers to have done so. */
+	struct catalog *catalog;
+	uint64_t generation; /* atomic */
 
 	struct frames frames;
 	struct request *free_requests;
@@ -62,12 +71,21 @@ struct server {
 	unsigned shard_count;
 	struct listener *listeners;
 	unsigned listener_count;
+	struct sql *databases[CONFIG_DATABASES_MAX]; /* of the configuration */
+	unsigned database_count;
+	struct slow *slow;
+	struct deploys *deploys;
+	uint64_t boot; /* a sequence number that no other start has: ETags */
 	struct local *locals; /* one a worker */
 	uint64_t started_ms;
 
 	/* Atomic. Set once by main or a committer, read by workers. */
 	alignas(CACHE_LINE) unsigned draining;
 	unsigned faulty;
+
+	/* Atomic: the services. Published by a deploy, taken up by workers:
+	 * see http/service/service.h. */
+	struct catalog *catalog;
 
 	/* Atomic, locked adds: bytes held for request bodies above
 	 * BODY_SMALL; and connections over all shards. */

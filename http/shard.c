@@ -459,6 +459,12 @@ shard_source(struct shard *shard)
 	return &shard->source;
 }
 
+struct server *
+shard_server(const struct shard *shard)
+{
+	return shard->server;
+}
+
 unsigned
 shard_connections(const struct shard *shard)
 {

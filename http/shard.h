@@ -22,6 +22,8 @@ MUST_CHECK enum err shard_create(struct server *server, struct shard **out);
 void shard_destroy(struct shard *shard);
 struct source *shard_source(struct shard *shard);
 /* Any thread. */
+struct server *shard_server(const struct shard *shard);
+/* Any thread. */
 unsigned shard_connections(const struct shard *shard);
 
 /* Queues what was built for the request, in its handler or while it is

@@ -11,6 +11,16 @@ static const struct status statuses[STATUS_COUNT] = {
 		{ 0, "client left", "" },
 };
 
+bool
+status_is_known(unsigned number)
+{
+	for (unsigned i = 0; i < STATUS_GONE; i++) {
+		if (statuses[i].number == number)
+			return true;
+	}
+	return false;
+}
+
 enum status_index
 status_index(unsigned number)
 {
@@ -69,6 +79,34 @@ http_status(enum err err, const char **code)
 		number = 503;
 		*code = "draining";
 		break;
+	case ERR_SYNTAX:
+		number = 400;
+		*code = "sql_syntax";
+		break;
+	case ERR_CONFLICT:
+		number = 409;
+		break;
+	case ERR_CONSTRAINT:
+		number = 422;
+		break;
+	case ERR_NOT_READONLY:
+		number = 422;
+		*code = "not_read_only";
+		break;
+	case ERR_FORBIDDEN:
+		number = 403;
+		break;
+	case ERR_RATE:
+		number = 429;
+		break;
+	case ERR_DEADLINE:
+		number = 504;
+		break;
+	case ERR_CANCELLED: /* nobody reads it */
+	case ERR_STEPS:     /* never leaves the server: it is run again */
+		number = 503;
+		break;
+	case ERR_CHOSEN: /* with a status of its own, see struct sql_error */
 	case ERR_FAULT:
 	case ERR_IO:
 		break;

@@ -56,6 +56,8 @@ bool kv_is_volatile(const struct kv *kv);
 struct lane *kv_lane(struct kv *kv);
 /* For caching what was read: version words, and the word of a key. */
 const struct versions *kv_versions(const struct kv *kv);
+/* A version word of the whole store: changes with every commit. */
+const uint64_t *kv_store_word(const struct kv *kv);
 /* The hash that kv uses for stripes and recency, seeded with the store. */
 uint64_t kv_hash(const struct kv *kv, struct bytes key);
 

@@ -419,6 +419,12 @@ kv_versions(const struct kv *kv)
 	return &kv->versions;
 }
 
+const uint64_t *
+kv_store_word(const struct kv *kv)
+{
+	return &kv->word;
+}
+
 uint64_t
 kv_hash(const struct kv *kv, struct bytes key)
 {

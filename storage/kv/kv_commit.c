@@ -80,6 +80,7 @@ static void
 publish_odd(struct kv *kv)
 {
 	for_each_touched(kv, version_odd);
+	version_word_odd(&kv->word);
 	ck_pr_store_64(&kv->commits_begun, kv->commits_begun + 1);
 	/* For the words, see core/version.h; for the count, it pairs with the
 	 * fences in renew_once(). */
@@ -95,6 +96,7 @@ publish_even(struct kv *kv, uint64_t txnid)
 	/* version_even() has the fence between the number and the words. For
 	 * those who are only answered, the hand-over that follows has it. */
 	for_each_touched(kv, version_even);
+	version_word_even(&kv->word);
 }
 
 static void

@@ -120,6 +120,7 @@ struct kv {
 	/* Atomic, the committer's to write: see kv_read.c. */
 	alignas(64) uint64_t committed; /* the last published transaction */
 	uint64_t commits_begun;
+	uint64_t word; /* see kv_store_word() */
 
 	/* Atomic, the committer's to write: figures for kv_stats(). */
 	alignas(64) uint64_t entries;

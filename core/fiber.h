@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fibers: tasks that may wait in the middle.
+ *
+ * A fiber task is run by a worker on a stack of its own, from the worker's
+ * pool. In straight-line code it may let others go first (fiber_yield), wait
+ * for somebody (fiber_wait until fiber_wake), or sleep. A fiber task that has
+ * not begun may be stolen like any task; once begun, it stays with its
+ * worker, so that it may use what belongs to the worker.
+ *
+ * A stack has FIBER_STACK bytes and a guard page below. A fiber that runs
+ * into it ends the process with a report that names the task.
+ */
+#ifndef CORE_FIBER_H
+#define CORE_FIBER_H
+
+#include "core/sched.h"
+
+enum {
+	/* SQLite's parser and code generator with our limits on depth need
+	 * less than half of it: see tests/test_fiber.c and test_sql_depth.c. */
+	FIBER_STACK = 256 << 10,
+};
+
+struct fiber;
+struct fiber_task;
+
+typedef void (*fiber_fn)(struct fiber_task *task);
+
+/* Embedded in an object of its owner; the scheduler holds a pointer from
+ * fiber_submit() until it calls run(), which may free it. */
+struct fiber_task {
+	/* The owner's, set before submit. */
+	fiber_fn run;
+	const char *name; /* for a crash report: a route's; lives until run()
+			     has returned */
+	/* The scheduler's. */
+	struct task task;
+};
+
+/* Any thread. Never fails. Without memory for a stack it waits until another
+ * fiber of the worker has ended. */
+void fiber_submit(struct sched *sched, struct fiber_task *task);
+
+/* The fiber that runs this; NULL on a worker's own stack and elsewhere. */
+struct fiber *fiber_self(void);
+
+/* ---- on a fiber ---------------------------------------------------------- */
+
+/* True when this fiber has run for a slice since it last went on. Cheap: one
+ * clock read. */
+bool fiber_slice_over(void);
+/* The worker's sources, tasks and other fibers first. */
+void fiber_yield(void);
+/*
+ * Waits for fiber_wake() or for the monotonic time until_ns (UINT64_MAX:
+ * never). True: woken. A wake before the call is not lost: the call returns
+ * at once. Each wait takes one wake.
+ */
+bool fiber_wait(uint64_t until_ns);
+
+/* ---- any thread ---------------------------------------------------------- */
+
+/* Publishes what the caller wrote before. The fiber must not have ended:
+ * whoever promised a wake is waited for. */
+void fiber_wake(struct fiber *fiber);
+
+#endif
