@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tools/metrics.h"
+#include "tools/admin/metrics.h"
 
 #include <stdlib.h>
 

@@ -14,7 +14,7 @@
 #include "tools/out.h"
 #include "tools/path.h"
 #include "tools/progress.h"
-#include "tools/target.h"
+#include "tools/kv/target.h"
 
 static const char ndjson[] = "application/x-ndjson";
 

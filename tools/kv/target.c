@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tools/target.h"
+#include "tools/kv/target.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -9,7 +9,7 @@
 #include "core/json.h"
 #include "tools/answer.h"
 #include "tools/command.h"
-#include "tools/metrics.h"
+#include "tools/admin/metrics.h"
 #include "tools/out.h"
 
 enum { RESULT_MAX = 16 << 20 };
