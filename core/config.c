@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/config.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/address.h"
 #include "core/config_file.h"
 #include "core/config_table.h"
-
-enum { NAME_MAX_LEN = 64, DATA_DIR_MAX = 1024 };
+#include "core/config_value.h"
 
 /* All but the limits, which have a table of their own. */
 static const struct config_key other_keys[] = {
@@ -17,9 +15,12 @@ static const struct config_key other_keys[] = {
 	{ .section = "", .key = "data_dir" },
 	{ .section = "", .key = "workers" },
 	{ .section = "", .key = "log_level" },
+	{ .section = "", .key = "service_dir" },
+	{ .section = "", .key = "admin_socket" },
 	{ .section = "store", .key = "kind", .titled = true },
 	{ .section = "store", .key = "max_size", .titled = true },
 	{ .section = "store", .key = "ttl", .titled = true },
+	{ .section = "database", .key = "max_size", .titled = true },
 };
 
 enum { PLACE_DEFAULT = 0, PLACE_SET = -1 }; /* else a line of the file */
@@ -30,77 +31,10 @@ struct load {
 	bool kind_given[CONFIG_STORES_MAX];
 	int limit_place[CONFIG_LIMITS];
 	int place; /* of the entry in hand */
-	char *reason;
-	size_t reason_size;
+	struct config_reason reason;
 };
 
-static bool refuse(struct load *load, const char *format, ...) PRINTF(2, 3);
-
-static bool
-refuse(struct load *load, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(load->reason, load->reason_size, format, args);
-	va_end(args);
-	return false;
-}
-
-static bool
-refuse_value(struct load *load, const char *key, const char *value,
-	     const char *expected)
-{
-	char quoted[80];
-
-	log_quote(quoted, sizeof(quoted), bytes_of(value));
-	return refuse(load, "%s is %s, not %s", key, quoted, expected);
-}
-
-/* ---- numbers ------------------------------------------------------------ */
-
-static bool
-take_number(struct load *load, const struct config_number *number,
-	    const char *value, uint64_t *out)
-{
-	char min[UNITS_TEXT_MAX], max[UNITS_TEXT_MAX];
-	uint64_t parsed;
-
-	if (!config_number_parse(number->unit, value, &parsed))
-		return refuse_value(load, number->key, value,
-				    config_unit_text(number->unit));
-	if (parsed < number->min || parsed > number->max)
-		return refuse(
-			load, "%s is %.40s, not from %s to %s", number->key,
-			value,
-			config_number_text(number->unit, min, number->min),
-			config_number_text(number->unit, max, number->max));
-	*out = parsed;
-	return true;
-}
-
 /* ---- texts -------------------------------------------------------------- */
-
-static bool
-has_control(const char *text)
-{
-	for (; *text; text++)
-		if ((unsigned char)*text < 0x20 || *text == 0x7F)
-			return true;
-	return false;
-}
-
-static bool
-take_text(struct load *load, const char *value, char **out)
-{
-	char *copy = strdup(value);
-
-	if (!copy)
-		return refuse(load, "%s", err_text(ERR_NOMEM));
-	free(*out);
-	*out = copy;
-	return true;
-}
 
 static bool
 take_listen(struct load *load, const char *value, unsigned index)
@@ -108,13 +42,14 @@ take_listen(struct load *load, const char *value, unsigned index)
 	struct config *config = load->config;
 
 	if (!address_is_valid(value))
-		return refuse_value(load, "listen", value,
-				    "an address such as 127.0.0.1:8080, "
-				    "[::1]:8080 or unix:/path");
+		return config_refuse_value(&load->reason, "listen", value,
+					   "an address such as 127.0.0.1:8080, "
+					   "[::1]:8080 or unix:/path");
 	if (index >= CONFIG_LISTEN_MAX)
-		return refuse(load, "listen has more than %d addresses",
-			      CONFIG_LISTEN_MAX);
-	if (!take_text(load, value, &config->listen[index]))
+		return config_refuse(&load->reason,
+				     "listen has more than %d addresses",
+				     CONFIG_LISTEN_MAX);
+	if (!config_take_text(&load->reason, value, &config->listen[index]))
 		return false;
 	/* Index 0 begins anew; what stood behind it is replaced or freed. */
 	for (unsigned i = index + 1; i < config->listen_count; i++) {
@@ -125,26 +60,39 @@ take_listen(struct load *load, const char *value, unsigned index)
 	return true;
 }
 
+/* Nothing turns it off. */
 static bool
-take_data_dir(struct load *load, const char *value)
+take_service_dir(struct load *load, const char *value)
 {
-	if (*value == '\0' || has_control(value) ||
-	    strlen(value) > DATA_DIR_MAX)
-		return refuse_value(load, "data_dir", value, "a path");
-	return take_text(load, value, &load->config->data_dir);
+	struct config *config = load->config;
+
+	if (*value)
+		return config_take_path(&load->reason, "service_dir", value,
+					&config->service_dir);
+	free(config->service_dir);
+	config->service_dir = NULL;
+	return true;
 }
 
-/* ---- stores ------------------------------------------------------------- */
-
+/* As long and as absolute as a socket that is listened on. */
 static bool
-is_store_name(const char *name)
+take_admin_socket(struct load *load, const char *value)
 {
-	size_t len = strlen(name);
+	char address[128];
 
-	return len >= 1 && len <= NAME_MAX_LEN &&
-	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			    "abcdefghijklmnopqrstuvwxyz0123456789_-") == len;
+	if (*value == '\0' || !strcmp(value, "none"))
+		return config_take_text(&load->reason, "",
+					&load->config->admin_socket);
+	snprintf(address, sizeof(address), "unix:%s", value);
+	if (!address_is_valid(address))
+		return config_refuse_value(&load->reason, "admin_socket", value,
+					   "an absolute path of at most 107 "
+					   "bytes, or none");
+	return config_take_text(&load->reason, value,
+				&load->config->admin_socket);
 }
+
+/* ---- stores and databases ------------------------------------------------ */
 
 static bool
 add_store(struct load *load, const char *name, struct config_store **out)
@@ -153,9 +101,10 @@ add_store(struct load *load, const char *name, struct config_store **out)
 	struct config_store *store = &config->stores[config->store_count];
 
 	if (config->store_count == CONFIG_STORES_MAX)
-		return refuse(load, "more than %d stores", CONFIG_STORES_MAX);
+		return config_refuse(&load->reason, "more than %d stores",
+				     CONFIG_STORES_MAX);
 	*store = (struct config_store){ 0 };
-	if (!take_text(load, name, &store->name))
+	if (!config_take_text(&load->reason, name, &store->name))
 		return false;
 	config->store_count++;
 	*out = store;
@@ -167,9 +116,8 @@ get_or_add_store(struct load *load, const char *name, struct config_store **out)
 {
 	struct config *config = load->config;
 
-	if (!is_store_name(name))
-		return refuse_value(load, "a store's name", name,
-				    "1 to 64 of A-Z a-z 0-9 _ -");
+	if (!config_check_name(&load->reason, "a store's name", name))
+		return false;
 	for (unsigned i = 0; i < config->store_count; i++)
 		if (!strcmp(config->stores[i].name, name)) {
 			*out = &config->stores[i];
@@ -179,35 +127,74 @@ get_or_add_store(struct load *load, const char *name, struct config_store **out)
 }
 
 static bool
-take_kind(struct load *load, const char *value, struct config_store *store)
+take_store(struct load *load, const struct config_entry *entry)
 {
-	if (strcmp(value, "durable") && strcmp(value, "volatile"))
-		return refuse_value(load, "kind", value, "durable or volatile");
-	store->is_volatile = !strcmp(value, "volatile");
-	load->kind_given[store - load->config->stores] = true;
+	struct config_store *store = load->config->stores;
+	bool *kind_given;
+
+	if (!get_or_add_store(load, entry->title, &store))
+		return false;
+	kind_given = &load->kind_given[store - load->config->stores];
+	if (!entry->key) /* the end of its section */
+		return *kind_given ||
+		       config_refuse(
+			       &load->reason,
+			       "store %s has no kind: durable or volatile",
+			       store->name);
+	return config_take_store_key(&load->reason, entry->key, entry->value,
+				     store, kind_given);
+}
+
+static bool
+add_database(struct load *load, const char *name, struct config_database **out)
+{
+	struct config *config = load->config;
+	struct config_database *database =
+		&config->databases[config->database_count];
+
+	if (config->database_count == CONFIG_DATABASES_MAX)
+		return config_refuse(&load->reason, "more than %d databases",
+				     CONFIG_DATABASES_MAX);
+	*database =
+		(struct config_database){ .max_size = config_database_size };
+	if (!config_take_text(&load->reason, name, &database->name))
+		return false;
+	config->database_count++;
+	*out = database;
 	return true;
 }
 
 static bool
-take_store(struct load *load, const struct config_entry *entry)
+get_or_add_database(struct load *load, const char *name,
+		    struct config_database **out)
 {
-	struct config_store *store = load->config->stores;
+	struct config *config = load->config;
 
-	if (!get_or_add_store(load, entry->title, &store))
+	if (!config_check_name(&load->reason, "a database's name", name))
 		return false;
-	if (!entry->key) /* the end of its section */
-		return load->kind_given[store - load->config->stores] ||
-		       refuse(load, "store %s has no kind: durable or volatile",
-			      store->name);
-	if (!strcmp(entry->key, "kind"))
-		return take_kind(load, entry->value, store);
-	if (!strcmp(entry->key, config_max_size.key))
-		return take_number(load, &config_max_size, entry->value,
-				   &store->max_size);
-	if (!strcmp(entry->key, config_ttl.key))
-		return take_number(load, &config_ttl, entry->value,
-				   &store->ttl_ms);
-	return refuse(load, "no such key of a store");
+	for (unsigned i = 0; i < config->database_count; i++)
+		if (!strcmp(config->databases[i].name, name)) {
+			*out = &config->databases[i];
+			return true;
+		}
+	return add_database(load, name, out);
+}
+
+static bool
+take_database(struct load *load, const struct config_entry *entry)
+{
+	struct config_database *database;
+
+	/* Before one is made for it. */
+	if (entry->key && strcmp(entry->key, config_max_size.key))
+		return config_refuse(&load->reason,
+				     "no such key of a database");
+	if (!get_or_add_database(load, entry->title, &database))
+		return false;
+	/* The end of its section: it needs no key. */
+	return !entry->key ||
+	       config_take_number(&load->reason, &config_max_size, entry->value,
+				  &database->max_size);
 }
 
 /* ---- entries ------------------------------------------------------------ */
@@ -221,10 +208,11 @@ take_limit(struct load *load, const struct config_entry *entry)
 		if (strcmp(entry->key, limit->number.key))
 			continue;
 		load->limit_place[i] = load->place;
-		return take_number(load, &limit->number, entry->value,
-				   config_limit_field(load->config, limit));
+		return config_take_number(
+			&load->reason, &limit->number, entry->value,
+			config_limit_field(load->config, limit));
 	}
-	return refuse(load, "no such limit");
+	return config_refuse(&load->reason, "no such limit");
 }
 
 static bool
@@ -236,14 +224,21 @@ take_top(struct load *load, const struct config_entry *entry)
 	if (!strcmp(entry->key, "listen"))
 		return take_listen(load, entry->value, entry->index);
 	if (!strcmp(entry->key, "data_dir"))
-		return take_data_dir(load, entry->value);
+		return config_take_path(&load->reason, "data_dir", entry->value,
+					&config->data_dir);
+	if (!strcmp(entry->key, "service_dir"))
+		return take_service_dir(load, entry->value);
+	if (!strcmp(entry->key, "admin_socket"))
+		return take_admin_socket(load, entry->value);
 	if (!strcmp(entry->key, "log_level"))
 		return log_level_parse(entry->value, &config->log_level) ||
-		       refuse_value(load, "log_level", entry->value,
-				    "error, warn, info or debug");
+		       config_refuse_value(&load->reason, "log_level",
+					   entry->value,
+					   "error, warn, info or debug");
 	if (strcmp(entry->key, config_workers.key))
-		return refuse(load, "no such key");
-	if (!take_number(load, &config_workers, entry->value, &number))
+		return config_refuse(&load->reason, "no such key");
+	if (!config_take_number(&load->reason, &config_workers, entry->value,
+				&number))
 		return false;
 	config->workers = (unsigned)number;
 	return true;
@@ -255,11 +250,12 @@ take_entry(void *arg, const struct config_entry *entry, char *reason,
 {
 	struct load *load = arg;
 
-	load->reason = reason;
-	load->reason_size = size;
+	load->reason = (struct config_reason){ reason, size };
 	load->place = entry->line;
 	if (!strcmp(entry->section, "store"))
 		return take_store(load, entry);
+	if (!strcmp(entry->section, "database"))
+		return take_database(load, entry);
 	if (!strcmp(entry->section, "limits"))
 		return take_limit(load, entry);
 	return take_top(load, entry);
@@ -267,23 +263,37 @@ take_entry(void *arg, const struct config_entry *entry, char *reason,
 
 /* ---- --set -------------------------------------------------------------- */
 
-/* Cuts "limits.key" and "store.NAME.key" into their parts. */
+/* "SECTION.NAME.key" */
+static bool
+split_titled(char *key, const char *section, struct config_entry *entry)
+{
+	size_t len = strlen(section);
+	char *dot;
+
+	if (strncmp(key, section, len) || key[len] != '.')
+		return false;
+	dot = strchr(key + len + 1, '.');
+	if (!dot)
+		return false;
+	*dot = '\0';
+	entry->section = section;
+	entry->title = key + len + 1;
+	entry->key = dot + 1;
+	return true;
+}
+
+/* Cuts "limits.key", "store.NAME.key" and the like into their parts. */
 static void
 split_key(char *key, struct config_entry *entry)
 {
-	char *dot;
-
 	*entry = (struct config_entry){
 		.section = "", .title = "", .key = key, .line = PLACE_SET
 	};
 	if (!strncmp(key, "limits.", 7)) {
 		entry->section = "limits";
 		entry->key = key + 7;
-	} else if (!strncmp(key, "store.", 6) && (dot = strchr(key + 6, '.'))) {
-		*dot = '\0';
-		entry->section = "store";
-		entry->title = key + 6;
-		entry->key = dot + 1;
+	} else if (!split_titled(key, "store", entry)) {
+		(void)split_titled(key, "database", entry);
 	}
 }
 
@@ -373,17 +383,31 @@ read_file(struct load *load, const char *path, char *message, size_t size)
 	return config_file_read(path, keys, count, &visitor, message, size);
 }
 
-static enum err
-add_default_stores(struct load *load, char *message, size_t size)
+static bool
+add_default_store(struct load *load, const char *name, bool is_volatile)
 {
 	struct config_store *store;
 
-	load->reason = message;
-	load->reason_size = size;
-	if (!add_store(load, "main", &store) ||
-	    !take_kind(load, "durable", store) ||
-	    !add_store(load, "cache", &store) ||
-	    !take_kind(load, "volatile", store))
+	if (!add_store(load, name, &store))
+		return false;
+	store->is_volatile = is_volatile;
+	load->kind_given[store - load->config->stores] = true;
+	return true;
+}
+
+/* What a file that names none has. */
+static enum err
+add_defaults(struct load *load, char *message, size_t size)
+{
+	struct config_database *database;
+
+	load->reason = (struct config_reason){ message, size };
+	if (load->config->store_count == 0 &&
+	    (!add_default_store(load, "main", false) ||
+	     !add_default_store(load, "cache", true)))
+		return ERR_NOMEM;
+	if (load->config->database_count == 0 &&
+	    !add_database(load, "main", &database))
 		return ERR_NOMEM;
 	return ERR_OK;
 }
@@ -475,11 +499,9 @@ load_all(struct load *load, const char *path, const char *const *sets,
 		if (err)
 			return err;
 	}
-	if (load->config->store_count == 0) {
-		err = add_default_stores(load, message, size);
-		if (err)
-			return err;
-	}
+	err = add_defaults(load, message, size);
+	if (err)
+		return err;
 	for (unsigned i = 0; i < set_count; i++) {
 		err = apply_set(load, sets[i], message, size);
 		if (err)
@@ -508,6 +530,10 @@ config_fini(struct config *config)
 		free(config->listen[i]);
 	for (unsigned i = 0; i < config->store_count; i++)
 		free(config->stores[i].name);
+	for (unsigned i = 0; i < config->database_count; i++)
+		free(config->databases[i].name);
 	free(config->data_dir);
+	free(config->service_dir);
+	free(config->admin_socket);
 	*config = (struct config){ 0 };
 }

@@ -4,6 +4,7 @@
 #include <confuse.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +15,11 @@
 
 enum { FILE_MAX = 1 << 20, SECTION_KEYS_MAX = 31, SECTIONS_MAX = 7 };
 
-/* The file that is being read. libconfuse hands its callbacks no argument of
- * ours, so it is here; main thread only. */
+/* libconfuse's scanner is global, so there is one reader at a time. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* The file that is being read, under the lock. libconfuse hands its callbacks
+ * no argument of ours, so it is here. */
 static struct reading {
 	const char *path;
 	const struct config_visitor *visitor;
@@ -261,10 +265,33 @@ load(const char *path, struct buffer *text, char *message, size_t size)
 	return err;
 }
 
-enum err
-config_file_read(const char *path, const struct config_key *keys,
-		 unsigned count, const struct config_visitor *visitor,
-		 char *message, size_t size)
+/* Takes text, as it is or with the comments blanked, apart. */
+static enum err
+parse_locked(struct reading *this, struct buffer *text,
+	     const struct config_key *keys, unsigned count)
+{
+	const char *reason;
+	enum err err;
+	int line;
+
+	reading = this;
+	if (config_scan(text->data, text->len, &line, &reason)) {
+		err = parse(text, keys, count);
+	} else {
+		fail(line, reason);
+		err = ERR_BAD;
+	}
+	if (err == ERR_NOMEM)
+		snprintf(this->message, this->size, "%s: %s", this->path,
+			 err_text(err));
+	reading = NULL;
+	return err;
+}
+
+static enum err
+read_text(const char *path, struct buffer *text, const struct config_key *keys,
+	  unsigned count, const struct config_visitor *visitor, char *message,
+	  size_t size)
 {
 	struct reading this = {
 		.path = path,
@@ -272,27 +299,48 @@ config_file_read(const char *path, const struct config_key *keys,
 		.message = message,
 		.size = size,
 	};
-	struct buffer text;
-	const char *reason;
 	enum err err;
-	int line;
 
-	assert(!reading);
-	reading = &this;
+	pthread_mutex_lock(&lock);
+	err = parse_locked(&this, text, keys, count);
+	pthread_mutex_unlock(&lock);
+	return err;
+}
+
+enum err
+config_file_read(const char *path, const struct config_key *keys,
+		 unsigned count, const struct config_visitor *visitor,
+		 char *message, size_t size)
+{
+	struct buffer text;
+	enum err err;
+
 	buffer_init(&text, FILE_MAX);
 	err = load(path, &text, message, size);
-	if (err)
-		goto out;
-	if (!config_scan(text.data, text.len, &line, &reason)) {
-		fail(line, reason);
-		err = ERR_BAD;
-		goto out;
-	}
-	err = parse(&text, keys, count);
-	if (err == ERR_NOMEM)
-		snprintf(message, size, "%s: %s", path, err_text(err));
-out:
+	if (!err)
+		err = read_text(path, &text, keys, count, visitor, message,
+				size);
 	buffer_fini(&text);
-	reading = NULL;
+	return err;
+}
+
+enum err
+config_file_parse(const char *name, struct bytes bytes,
+		  const struct config_key *keys, unsigned count,
+		  const struct config_visitor *visitor, char *message,
+		  size_t size)
+{
+	struct buffer text;
+	enum err err;
+
+	buffer_init(&text, FILE_MAX);
+	buffer_add(&text, bytes.data, bytes.len);
+	err = text.err;
+	if (err)
+		snprintf(message, size, "%s: %s", name, err_text(err));
+	else
+		err = read_text(name, &text, keys, count, visitor, message,
+				size);
+	buffer_fini(&text);
 	return err;
 }

@@ -29,15 +29,15 @@ struct config_entry {
 struct config_visitor {
 	/* Called for each value in order, a list's values again whenever one
 	 * is added. key is NULL at the end of a titled section. False: reason
-	 * says why not, and reading ends. */
+	 * says why not, and reading ends. Reads no other file. */
 	bool (*entry)(void *arg, const struct config_entry *entry, char *reason,
 		      size_t size);
 	void *arg;
 };
 
 /*
- * Reads path. On an error, message says "path:line: reason". The main thread
- * only, one file at a time: libconfuse's scanner is global.
+ * Reads path. On an error, message says "path:line: reason". Any thread; they
+ * wait for each other, because libconfuse's scanner is global.
  *
  * Stricter than libconfuse: no ${VARIABLES} and no functions, so a file means
  * the same for everybody who reads it; no key twice; a string ends on its
@@ -48,5 +48,11 @@ MUST_CHECK enum err config_file_read(const char *path,
 				     unsigned count,
 				     const struct config_visitor *visitor,
 				     char *message, size_t size);
+/* The same for text that is in memory already; name stands for its path. */
+MUST_CHECK enum err config_file_parse(const char *name, struct bytes text,
+				      const struct config_key *keys,
+				      unsigned count,
+				      const struct config_visitor *visitor,
+				      char *message, size_t size);
 
 #endif

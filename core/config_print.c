@@ -6,7 +6,7 @@
 #include "core/config.h"
 #include "core/config_table.h"
 
-/* Far more than sixteen stores and a path can take. */
+/* Far more than sixteen stores, sixteen databases and three paths can take. */
 enum { PRINT_MAX = 1 << 20 };
 
 static void
@@ -48,6 +48,28 @@ add_store(struct buffer *out, const struct config_store *store)
 }
 
 static void
+add_database(struct buffer *out, const struct config_database *database)
+{
+	buffer_addf(out, "database %s {\n\t", database->name);
+	add_number(out, &config_max_size, database->max_size);
+	buffer_add_str(out, "}\n");
+}
+
+/* A default that has no value is a comment. */
+static void
+add_path(struct buffer *out, const char *key, const char *path,
+	 const char *otherwise)
+{
+	if (!path) {
+		buffer_addf(out, "# %s: %s\n", key, otherwise);
+		return;
+	}
+	buffer_addf(out, "%s = ", key);
+	add_quoted(out, path);
+	buffer_add_str(out, "\n");
+}
+
+static void
 add_all(struct buffer *out, const struct config *config)
 {
 	buffer_add_str(out, "listen = {");
@@ -60,8 +82,13 @@ add_all(struct buffer *out, const struct config *config)
 	buffer_add_str(out, "\n");
 	add_number(out, &config_workers, config->workers);
 	buffer_addf(out, "log_level = %s\n", log_level_name(config->log_level));
+	add_path(out, "service_dir", config->service_dir, "none");
+	add_path(out, "admin_socket", config->admin_socket,
+		 "admin.sock in data_dir");
 	for (unsigned i = 0; i < config->store_count; i++)
 		add_store(out, &config->stores[i]);
+	for (unsigned i = 0; i < config->database_count; i++)
+		add_database(out, &config->databases[i]);
 	buffer_add_str(out, "limits {\n");
 	for (unsigned i = 0; i < CONFIG_LIMITS; i++) {
 		uint64_t value;

@@ -22,6 +22,7 @@ const uint64_t config_max_sizes[2] = {
 	[CONFIG_DURABLE] = 8 * GIB, /* a sparse file: costs what it holds */
 	[CONFIG_VOLATILE] = 64 * MIB,
 };
+const uint64_t config_database_size = 8 * GIB;
 
 #define LIMIT(key, field, unit, otherwise, min, max) \
 	{ \
@@ -42,6 +43,8 @@ const struct config_limit config_limits[CONFIG_LIMITS] = {
 	LIMIT("idle_timeout", idle_timeout_ms, DURATION, 75 * SECOND, 1, DAY),
 	LIMIT("snapshot_timeout", snapshot_timeout_ms, DURATION, 600 * SECOND, 1, DAY),
 	LIMIT("drain_timeout", drain_timeout_ms, DURATION, 5 * SECOND, 1, DAY),
+	LIMIT("statement_timeout", statement_timeout_ms, DURATION, 30 * SECOND, 1, DAY),
+	LIMIT("slow", slow_ms, DURATION, 100, 0, DAY),
 };
 /* clang-format on */
 

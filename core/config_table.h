@@ -19,10 +19,12 @@ struct config_number {
 };
 
 extern const struct config_number config_workers;
-extern const struct config_number config_max_size, config_ttl; /* of a store */
+extern const struct config_number config_max_size; /* of a store, a database */
+extern const struct config_number config_ttl;      /* of a store */
 /* By the kind of a store. */
 enum { CONFIG_DURABLE, CONFIG_VOLATILE };
 extern const uint64_t config_max_sizes[2];
+extern const uint64_t config_database_size;
 
 /* The section limits { ... }. */
 struct config_limit {
@@ -31,7 +33,7 @@ struct config_limit {
 	uint64_t otherwise;
 };
 
-enum { CONFIG_LIMITS = 12 };
+enum { CONFIG_LIMITS = 14 };
 extern const struct config_limit config_limits[CONFIG_LIMITS];
 
 static inline uint64_t *

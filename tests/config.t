@@ -51,6 +51,10 @@ limits {
     max_value = "64K"
     idle_timeout = "75s"
 }
+database main { max_size = "64M" }
+database reports { }
+service_dir = "services"
+admin_socket = none
 EOC
 
 subtest '--check-config' => sub {
@@ -68,6 +72,8 @@ subtest '--check-config' => sub {
     ($status, $out, $err) = Jackdaw->run($daemon, '--dump-config', '-c', $again);
     is $out, $dump, 'is read back to the same';
     like $dump, qr/sessions/, 'with its stores';
+    like $dump, qr/^database reports \{\s*max_size = "8G"/m, 'its databases';
+    like $dump, qr/^service_dir = "services"\nadmin_socket = ""$/m, 'and its paths';
 
     # What is wrong, its line, and a word of the reason.
     my @wrong = (
@@ -89,6 +95,12 @@ subtest '--check-config' => sub {
         ["limits {\n  max_value = \"1X\"\n}", 2, qr/max_value|1X/],
         ["limits {\n  idle_timeout = \"75\"\n}", 2, qr/idle_timeout|75/],
         ["limits {\n  speed = 1\n}", 2, qr/speed/],
+        ["limits {\n  statement_timeout = \"30\"\n}", 2, qr/statement_timeout|30/],
+        ["database main { max_size = \"lots\" }", 1, qr/max_size|lots/],
+        ["database main { kind = durable }", 1, qr/kind/],
+        ["database a { }\ndatabase a { }", 2, qr/a/],
+        ["database \"a/b\" { }", 1, qr/name/],
+        ["\nadmin_socket = \"admin.sock\"", 2, qr/admin_socket/],
         ["}", 1, qr/\S/],
         ["data_dir = \"unfinished", 1, qr/\S/],
     );
@@ -122,7 +134,15 @@ subtest '--set' => sub {
     like $dump, qr/^\s*workers\s*=\s*3$/m, 'a value';
     like $dump, qr/max_value\s*=\s*"?(32K|32768)"?/, 'of a section';
     like $dump, qr/max_size\s*=\s*"?(128M|134217728)"?/, 'of a store';
+    ($status, $dump, $err) = Jackdaw->run($daemon, '--dump-config', '-c', $file,
+        '--set', 'database.main.max_size=1G', '--set', 'database.new.max_size=2G',
+        '--set', 'service_dir=/srv/x', '--set', 'admin_socket=/run/x');
+    is $status, 0, 'databases and paths' or diag $err;
+    like $dump, qr/^database main \{\s*max_size = "1G"/m, 'one of the file';
+    like $dump, qr/^database new \{\s*max_size = "2G"/m, 'a new one';
+    like $dump, qr{^service_dir = "/srv/x"\nadmin_socket = "/run/x"$}m, 'both paths';
     for my $set ('wrokers=3', 'workers=x', 'workers=-1', 'limits.max_value=1X', 'limits.speed=1',
+        'database.main.max_size=1', 'database.main.kind=durable', 'database.main=1', 'admin_socket=x',
         'store.main.kind=x', 'store.main.colour=red', 'store.absent.colour=red', '=', '=1', 'limits=1',
         'listen=nowhere', '') {
         ($status, my $out, $err) = Jackdaw->run($daemon, '--check-config', '-c', $file,

@@ -99,6 +99,13 @@ defaults_are_those_documented(void)
 	is_u64(config.idle_timeout_ms, 75000, "idle_timeout");
 	is_u64(config.snapshot_timeout_ms, 600000, "snapshot_timeout");
 	is_u64(config.drain_timeout_ms, 5000, "drain_timeout");
+	is_u64(config.statement_timeout_ms, 30000, "statement_timeout");
+	is_u64(config.slow_ms, 100, "slow");
+	is_u64(config.database_count, 1, "one database");
+	is_str(config.databases[0].name, "main", "main");
+	is_u64(config.databases[0].max_size, UINT64_C(8) << 30, "of 8G");
+	ok(!config.service_dir, "no folder of services");
+	ok(!config.admin_socket, "the administrator's socket is in data_dir");
 	config_fini(&config);
 }
 
@@ -113,11 +120,16 @@ static const char full[] =
 	"store \"a-Z_09\" {\n"
 	"\tkind = 'durable'\n"
 	"}\n"
+	"database main { max_size = 1G }\n"
+	"database 'b-2' {\n}\n"
+	"service_dir = \"/srv/services of \\${x}\"\n"
+	"admin_socket = /run/admin.sock\n"
 	"limits {\n"
 	"\tmax_connections = 10 max_value = 100 max_body = 2K\n"
 	"\tbody_memory = \"1G\" cache_size = 0 queue_age = 1s\n"
 	"\theader_timeout = 1ms body_timeout = 2s write_timeout = 3m\n"
 	"\tidle_timeout = 4h snapshot_timeout = 1d drain_timeout = 90s\n"
+	"\tstatement_timeout = 1m slow = 0s\n"
 	"}\n"
 	"limits { }\n";
 
@@ -144,6 +156,14 @@ a_file_sets_everything(void)
 	is_u64(config.max_value, 100, "max_value");
 	is_u64(config.cache_size, 0, "cache_size");
 	is_u64(config.snapshot_timeout_ms, 86400000, "snapshot_timeout");
+	is_u64(config.statement_timeout_ms, 60000, "statement_timeout");
+	is_u64(config.slow_ms, 0, "slow");
+	is_u64(config.database_count, 2, "two databases");
+	is_u64(config.databases[0].max_size, 1 << 30, "max_size");
+	is_str(config.databases[1].name, "b-2", "the other's name");
+	is_u64(config.databases[1].max_size, UINT64_C(8) << 30, "its default");
+	is_str(config.service_dir, "/srv/services of ${x}", "service_dir");
+	is_str(config.admin_socket, "/run/admin.sock", "admin_socket");
 	text = print(&config);
 	ok(load_text(&again, text) == ERR_OK && same(&config, &again),
 	   "is printed so that it reads back");
@@ -152,6 +172,36 @@ a_file_sets_everything(void)
 	config_fini(&config);
 	ok(load_text(&config, "") == ERR_OK, "an empty file");
 	is_u64(config.store_count, 2, "has the default stores");
+	is_u64(config.database_count, 1, "and the default database");
+	config_fini(&config);
+}
+
+static void
+paths_can_be_turned_off(void)
+{
+	static const char *const sockets[] = {
+		"admin_socket = none",
+		"admin_socket = \"\"",
+	};
+	struct config config, again;
+
+	for (size_t i = 0; i < ARRAY_LEN(sockets); i++) {
+		char *text;
+
+		if (load_text(&config, sockets[i]))
+			abort();
+		is_str(config.admin_socket, "", sockets[i]);
+		text = print(&config);
+		ok(load_text(&again, text) == ERR_OK && again.admin_socket &&
+			   !*again.admin_socket,
+		   "is printed so that it reads back");
+		free(text);
+		config_fini(&config);
+		config_fini(&again);
+	}
+	ok(load_text(&config, "service_dir = \"\"") == ERR_OK &&
+		   !config.service_dir,
+	   "an empty service_dir is none");
 	config_fini(&config);
 }
 
@@ -208,7 +258,12 @@ static const struct {
 	{ "limits {\n\tspeed = 1\n}", 2, "no such option 'speed'" },
 	{ "limits {\n# a\n# b\n\tspeed = 1\n}", 4, "speed" },
 	{ "store a { kind = durable\ncolour = red }", 2, "colour" },
-	{ "service_dir = \"/etc\"", 1, "service_dir" },
+	{ "service_dirs = \"/etc\"", 1, "service_dirs" },
+	{ "service_dir = \"a\tb\"", 1, "control character" },
+	{ "service_dir = /a\nservice_dir = /b", 2, "twice" },
+	{ "admin_socket = admin.sock", 1,
+	  "admin_socket is \"admin.sock\", not an absolute path" },
+	{ "admin_socket = off", 1, "or none" },
 	{ "include(\"/etc/passwd\")", 1, "unexpected character" },
 	{ "include = 1", 1, "no such option 'include'" },
 	{ "\"limits|max_value\" = 1", 1, "no such key" },
@@ -263,6 +318,15 @@ static const struct {
 	{ "store main { kind = durable max_size = lots }", 1, "max_size" },
 	{ "store main { kind = durable max_size = 1K }", 1, "64K to 16T" },
 	{ "store main { kind = durable ttl = \"30\" }", 1, "ttl" },
+	{ "database { }", 1, "title" },
+	{ "database a { }\ndatabase a { }", 2, "a" },
+	{ "database a {\nkind = durable }", 2, "no such option 'kind'" },
+	{ "database a {\nmax_size = 1 }", 2, "64K to 16T" },
+	{ "database a {\nmax_size = 1G\nmax_size = 1G }", 3, "given twice" },
+	{ "database \"a/b\" {\n}", 2, "a database's name is \"a/b\"" },
+	{ "database = main", 1, "database" },
+	{ "limits { statement_timeout = 0s }", 1, "not from 1ms to 1d" },
+	{ "limits { slow = 100 }", 1, "a duration such as" },
 	{ "store { kind = durable }", 1, "title" },
 	{ "store \"a/b\" { kind = durable }", 1, "a store's name" },
 	{ "store \"\" { kind = durable }", 1, "a store's name" },
@@ -322,6 +386,12 @@ lists_have_bounds(void)
 	ok(load_text(&config, text) == ERR_BAD &&
 		   strstr(message, ":18: more than 16 stores"),
 	   "one store too many");
+	text[0] = '\0';
+	for (unsigned i = 0; i <= CONFIG_DATABASES_MAX; i++)
+		sprintf(text + strlen(text), "database d%u { }\n", i);
+	ok(load_text(&config, text) == ERR_BAD &&
+		   strstr(message, ":17: more than 16 databases"),
+	   "one database too many");
 	ok(load_text(&config, "listen = {1.1.1.1:1, 1.1.1.1:1, 1.1.1.1:1, "
 			      "1.1.1.1:1, 1.1.1.1:1, 1.1.1.1:1, 1.1.1.1:1, "
 			      "1.1.1.1:1, 1.1.1.1:1}") == ERR_BAD &&
@@ -374,6 +444,11 @@ sets_override_the_file(void)
 		"store.main.kind=volatile",
 		"store.new.ttl=1h",
 		"store.new.kind=durable",
+		"database.main.max_size=1G",
+		"database.new.max_size=2G",
+		"service_dir=/srv/my services",
+		"admin_socket=/tmp/a=b",
+		"limits.slow=1s",
 	};
 	const char *path = file_of(full, strlen(full));
 	struct config config;
@@ -393,6 +468,13 @@ sets_override_the_file(void)
 	is_u64(config.stores[2].ttl_ms, 3600000, "has its TTL");
 	is_u64(config.stores[2].max_size, UINT64_C(8) << 30,
 	       "and the size of its kind");
+	is_u64(config.database_count, 2, "a database more");
+	is_u64(config.databases[0].max_size, 1 << 30, "a size");
+	is_str(config.databases[1].name, "new", "the new one");
+	is_u64(config.databases[1].max_size, UINT64_C(2) << 30, "has its size");
+	is_str(config.service_dir, "/srv/my services", "service_dir");
+	is_str(config.admin_socket, "/tmp/a=b", "admin_socket");
+	is_u64(config.slow_ms, 1000, "slow");
 	config_fini(&config);
 
 	ok(config_load(&config, path, &sets[2], 1, message, sizeof(message)) ==
@@ -431,6 +513,18 @@ sets_are_checked_as_strictly(void)
 		{ "store..kind=durable", "--set store..kind: a store's name" },
 		{ "store.a/b.kind=durable", "--set store.a/b.kind: a store's" },
 		{ "store.absent.ttl=1h", "--set store.absent: no such store" },
+		{ "database.main=1", "--set database.main: no such key" },
+		{ "database.main.size=1", "--set database.main.size: no such "
+					  "key of a database" },
+		{ "database.new.size=1", "--set database.new.size: no such" },
+		{ "database.a/b.max_size=1G",
+		  "--set database.a/b.max_size: a database's name" },
+		{ "database.main.max_size=x",
+		  "--set database.main.max_size: max_size is \"x\"" },
+		{ "databases.main.max_size=1G", "--set databases.main.max_" },
+		{ "admin_socket=x", "--set admin_socket: admin_socket is" },
+		{ "service_dir=a\x01", "--set service_dir: service_dir is" },
+		{ "limits.slow=x", "--set limits.slow: slow is" },
 		{ "listen=nowhere", "--set listen: listen is \"nowhere\"" },
 		{ "listen=", "--set listen: listen is \"\"" },
 		{ "listen=127.0.0.1:1,", "--set listen: listen is \"\"" },
@@ -511,6 +605,7 @@ main(void)
 {
 	defaults_are_those_documented();
 	a_file_sets_everything();
+	paths_can_be_turned_off();
 	the_shipped_file_shows_the_defaults();
 	what_is_wrong_is_named();
 	lists_have_bounds();

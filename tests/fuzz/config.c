@@ -111,5 +111,10 @@ FUZZ_SEEDS(5000, SEED(""), SEED("# comment\nworkers = 1 // two\n"),
 		"store cache { kind = volatile ttl = 30m }\n"),
 	   SEED("limits {\n\tmax_value = 100\n\tbody_memory = \"1G\"\n"
 		"\tidle_timeout = 4h\n}\n"),
+	   SEED("database main { max_size = 64M }\ndatabase b { }\n"
+		"service_dir = /srv\nadmin_socket = '/run/a b'\n"
+		"limits { slow = 0s statement_timeout = 1m }"),
+	   SEED("admin_socket = none\0database.x.max_size=1G"
+		"\0service_dir=/a\"\0admin_socket="),
 	   SEED("workers = 2\0workers=3\0limits.max_body=2K"
 		"\0store.new.kind=durable\0listen=localhost:1,unix:/a$\"\\"));
