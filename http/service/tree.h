@@ -13,29 +13,40 @@
 #include "core/base.h"
 #include "core/err.h"
 #include "http/action.h"
+#include "http/service/template.h"
 
-enum { TREE_PARAMETERS_MAX = 16 };
+enum { TREE_PARAMETERS_MAX = TEMPLATE_SEGMENTS_MAX };
 
 struct tree;
 struct route;
 
-/* What a path gave. Values are raw, not yet percent-decoded; names are the
- * tree's. */
+/* What a path gave. Values are raw, not yet percent-decoded, in the order of
+ * the template. */
 struct tree_match {
 	struct route *route; /* NULL: the path is known, the method is not */
-	unsigned methods;    /* bit per enum method that the path has */
+	/* With route NULL: a bit for each enum method that the path has,
+	 * METHOD_HEAD beside METHOD_GET. */
+	unsigned methods;
 	unsigned count;
 	struct bytes values[TREE_PARAMETERS_MAX];
+	unsigned steps; /* nodes and names that were looked at, for tests */
 };
 
 MUST_CHECK enum err tree_create(struct tree **out);
 void tree_destroy(struct tree *tree);
-/* ERR_CONFLICT: another route has the same method and shape. ERR_BAD: the
- * template is malformed. The route's parameters are numbered in the order of
- * the template. */
+/* template is as template.h says, and copied. ERR_CONFLICT: another route has
+ * the same method and shape. ERR_BAD: the template is malformed. On an error
+ * the tree finds what it found before. */
 MUST_CHECK enum err tree_add(struct tree *tree, enum method method,
 			     const char *template, struct route *route);
-/* path begins with "/", behind the service's name, raw. False: no such path. */
+/*
+ * path is raw, what stands behind the service's name; one that does not begin
+ * with "/" is not found. HEAD finds GET's. Parameters are not empty, and a "/"
+ * at the end makes another path. Nothing is allocated.
+ *
+ * Where the first that matches lacks the method, a less literal one that has it
+ * is found. False: no such path.
+ */
 MUST_CHECK bool tree_find(const struct tree *tree, enum method method,
 			  struct bytes path, struct tree_match *match);
 

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+#include "http/service/complaints.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/json.h"
+
+/* More than a sentence with a long name in it. */
+enum { TEXT_MAX = 1000 };
+
+void
+complaints_init(struct complaints *complaints)
+{
+	*complaints = (struct complaints){ 0 };
+}
+
+void
+complaints_fini(struct complaints *complaints)
+{
+	for (unsigned i = 0; i < complaints->count; i++) {
+		free(complaints->list[i].file);
+		free(complaints->list[i].text);
+	}
+	complaints_init(complaints);
+}
+
+/* A piece of a file that was cut in the middle of a character is not UTF-8,
+ * which JSON must be. */
+static void
+make_utf8(char *text)
+{
+	if (json_is_utf8(bytes_of(text)))
+		return;
+	for (; *text; text++)
+		if ((unsigned char)*text >= 0x80)
+			*text = '?';
+}
+
+static void PRINTF(5, 0)
+	add(struct complaints *complaints, bool warning, const char *file,
+	    unsigned line, const char *format, va_list args)
+{
+	struct complaint complaint = { .line = line, .warning = warning };
+	char text[TEXT_MAX];
+
+	complaints->errors += !warning;
+	if (complaints->count == COMPLAINTS_MAX) {
+		complaints->more = true;
+		return;
+	}
+	vsnprintf(text, sizeof(text), format, args);
+	make_utf8(text);
+	complaint.text = strdup(text);
+	complaint.file = file ? strdup(file) : NULL;
+	if (!complaint.text || (file && !complaint.file)) {
+		free(complaint.text);
+		free(complaint.file);
+		complaints->more = true;
+		return;
+	}
+	complaints->list[complaints->count++] = complaint;
+}
+
+void
+complain(struct complaints *complaints, const char *file, unsigned line,
+	 const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	add(complaints, false, file, line, format, args);
+	va_end(args);
+}
+
+void
+complain_hint(struct complaints *complaints, const char *file, unsigned line,
+	      const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	add(complaints, true, file, line, format, args);
+	va_end(args);
+}
