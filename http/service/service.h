@@ -17,35 +17,37 @@
 #ifndef HTTP_SERVICE_SERVICE_H
 #define HTTP_SERVICE_SERVICE_H
 
+#include <ck_pr.h>
+
 #include "core/affinity.h"
 #include "core/histogram.h"
+#include "http/server.h"
 #include "http/service/parse.h"
 #include "http/service/tree.h"
 #include "http/status.h"
 #include "storage/sql.h"
 
-struct server;
-
 /* Where a parameter of a statement comes from. */
 enum binding_source {
-	BIND_PATH,   /* index of the path's parameter */
-	BIND_INPUT,  /* JSON or form body, then query string, by name */
-	BIND_AUTH,   /* auth_subject: empty for now */
+	BIND_PATH,  /* index of the path's parameter */
+	BIND_INPUT, /* JSON or form body, then query string, by name */
+	BIND_AUTH,  /* auth_subject: empty for now */
 	BIND_REQUEST_ID,
 	BIND_BODY, /* raw */
 };
 
 struct binding {
 	enum binding_source source;
-	unsigned index; /* BIND_PATH */
-	const char *name;
+	unsigned index;                        /* BIND_PATH */
+	const char *name;                      /* without its ":" */
 	const struct route_optional *optional; /* NULL: required */
 };
 
 struct statement {
 	struct sql_text text;
 	unsigned line;
-	bool readonly;
+	bool readonly, unstable, sorts; /* as sql.h says it */
+	uint64_t care;            /* its number in the statistics: see care.h */
 	struct binding *bindings; /* one for each parameter, in its order */
 	unsigned binding_count;
 };
@@ -53,44 +55,65 @@ struct statement {
 /* Written by its worker alone, with plain stores; read by who asks. */
 struct route_counters {
 	uint64_t requests[STATUS_COUNT];
-	uint64_t hits;      /* answered from the cache or by a 304 without
-			       running */
-	uint64_t shared;    /* answered by the run of another request, or by the
-			       shared layer */
-	uint64_t runs;      /* of its statements */
-	uint64_t rows;      /* of replies */
+	uint64_t hits;   /* answered from the cache or by a 304 without
+			    running */
+	uint64_t shared; /* answered by the run of another request, or by the
+			    shared layer */
+	uint64_t runs;   /* of its statements */
+	uint64_t rows;   /* of replies */
 	uint64_t run_ns, run_max_ns;
 	uint64_t in_place, on_fiber, on_slow;
 	struct histogram duration;
 	/* Not counters: what this worker has learnt. */
 	uint64_t cost_ns;   /* running mean of its runs; 0: none yet */
-	bool slow;          /* it does not slice: to the slow lane at once */
+	unsigned slow_runs; /* it does not slice: so many go to a slow thread
+			       at once */
+};
+
+/* A piece of `location`, in order. A placeholder is a column of the reply's
+ * first row, else a parameter of the path, else an input of the route. */
+struct location_part {
+	enum location_source {
+		LOCATION_TEXT,
+		LOCATION_COLUMN, /* by its name: a `*` may grow */
+		LOCATION_PATH,
+		LOCATION_INPUT,
+	} source;
+	unsigned index; /* LOCATION_PATH */
+	char *text;     /* as it is, or the placeholder's name */
 };
 
 struct route {
 	struct service *service;
 	const struct route_spec *spec;
 	unsigned index; /* in the service */
-	const char *template; /* "/shop/orders/{id}": for metrics and logs */
+	char *template; /* "/shop/orders/{id}": for metrics */
+	char *name;     /* "GET /shop/orders/{id}": for logs and statistics */
 	bool readonly;  /* all statements read: GET is always so */
-	bool cacheable; /* readonly, GET, nothing unstable in it, no request id
-			   and no body bound */
-	bool uses_body; /* a parameter comes from the body */
+	bool cacheable; /* GET, readonly, nothing unstable in it, no request id
+			   and no body bound, and not switched off */
+	bool uses_body; /* a parameter may come from the body */
 	struct statement *statements;
 	unsigned statement_count;
-	char *location_columns; /* see answer.c */
-	/* One a worker, and one for all others. By template, so that they go
-	 * on over deploys: the tenant's. */
+	struct location_part *location;
+	unsigned location_count; /* 0: none */
+	/* One a worker, and one for all others. By method and template, so
+	 * that they go on over deploys: the tenant's. */
 	struct route_counters **counters;
 };
 
 /* A name, and what lives as long as the process. */
 struct tenant {
 	char name[SERVICE_NAME_MAX + 1];
-	struct sql *sql; /* NULL once the service is removed */
+	/* Changes only while no request can have a service of this name. */
+	struct sql *sql;
 	unsigned index;
-	/* Counters by template and method; grows under the deploy's lock. */
+	struct tenant *next; /* the deploys' */
+
+	/* Under the deploys' lock: counters by method and template. */
 	struct tenant_route *routes;
+	/* Under the same: see deploy_tenant.c. */
+	struct tenant_state *state;
 
 	/* Atomic: the request limit, see limit.c: the time at which the next
 	 * request would be due if all came evenly. */
@@ -103,9 +126,11 @@ struct tenant {
 
 struct service {
 	struct tenant *tenant;
-	uint64_t version; /* counts its deploys, from 1 */
-	uint64_t checksum; /* of its files: part of every ETag */
-	uint64_t deployed_ms;
+	uint64_t version;     /* counts its deploys, from 1 */
+	uint64_t previous;    /* what a rollback goes to; 0: nothing */
+	uint64_t checksum;    /* of its files: part of every ETag */
+	uint64_t deployed_ms; /* wall time */
+	unsigned catalogs;    /* that have it; under the deploys' lock */
 	char prefix[SERVICE_NAME_MAX + 2]; /* "/shop" */
 	struct service_files files;
 	struct service_spec spec;
@@ -126,21 +151,136 @@ void service_destroy(struct service *service);
 
 /* ---- the catalog --------------------------------------------------------- */
 
+/*
+ * When may an old catalog be destroyed? When no worker uses it and no request
+ * has it.
+ *
+ *	worker	local->catalog = C, full fence, server->catalog still C?
+ *(1) use it; users[self] += 1 for each request that keeps it fence,
+ *local->catalog = NULL					(2) request	its last
+ *use, fence, users[self] -= 1				(3) deploy
+ *server->catalog = new, full fence				(1) wait until
+ *no local->catalog is the old one, fence		(2) sum of users, 0:
+ *fence, destroy					(3)
+ *
+ * (1) Without the two full fences the worker could read the old pointer again
+ *     while its own store is not visible yet: the deploy would miss it. (The
+ *     hazard pointers of M. Michael, 2004.)
+ * (2) Who sees NULL also sees the counts that the run has added. From then on
+ *     counts of the old one only fall: whoever adds to them has it in use. So
+ *     a sum of 0, read one by one, is a sum of 0.
+ * (3) Who sees the count fall also knows that the reads before it are done.
+ *
+ * The deploy waits for (2), which is one run of a shard at most, before it is
+ * answered: then no request begins any more with the old services. For (3) it
+ * does not wait: a request may be long.
+ */
 struct catalog {
-	uint64_t generation; /* from 1, never used twice */
+	uint64_t generation;       /* from 1, never used twice */
 	struct service **services; /* by name */
 	unsigned count;
 	struct catalog *older; /* retired and not yet destroyed */
+	unsigned workers;
 	/* How many requests of each worker have it, by the worker on which
 	 * they began less those that ended there: only the sum means
-	 * something. A line each, written by that worker alone. */
+	 * something. A line each, written by that worker alone; the last one
+	 * is for all other threads. Atomic. */
 	struct catalog_users {
-		alignas(CACHE_LINE) int64_t count;
+		alignas(CACHE_LINE) uint64_t count;
 	} users[];
 };
+
+/* A copy of old's list with service in it, or without name; old NULL: empty.
+ * The services are shared. NULL: no memory. */
+struct catalog *catalog_create(unsigned workers, const struct catalog *old,
+			       struct service *service, const char *name);
+/* Not its services. */
+void catalog_destroy(struct catalog *catalog);
 
 /* NULL: no such service. name is the path's first segment, raw. */
 const struct service *catalog_find(const struct catalog *catalog,
 				   struct bytes name);
+
+/* From now on workers take this one up. The old one goes behind it in
+ * `older`. Under the deploys' lock. */
+void catalog_publish(struct server *server, struct catalog *catalog);
+/* No worker is in the middle of a run with it. */
+bool catalog_is_put_down(const struct server *server,
+			 const struct catalog *catalog);
+/* After that: no request has it either. */
+bool catalog_is_unused(const struct catalog *catalog);
+
+/* At the start of a shard's run: what is routed in it finds its service in
+ * local->catalog. */
+static inline void
+catalog_take_up(struct local *local)
+{
+	struct catalog *catalog;
+
+	do {
+		catalog = ck_pr_load_ptr(&local->server->catalog);
+		ck_pr_store_ptr(&local->catalog, catalog);
+		/* (1), pairs with catalog_publish(). */
+		ck_pr_fence_memory();
+	} while (ck_pr_load_ptr(&local->server->catalog) != catalog);
+	TAKES_OVER(catalog);
+}
+
+/* At its end. */
+static inline void
+catalog_put_down(struct local *local)
+{
+	/* (2), pairs with catalog_is_put_down(). */
+	ck_pr_fence_release();
+	ck_pr_store_ptr(&local->catalog, NULL);
+}
+
+/* Within a run: a request keeps it. NULL is no catalog. */
+static inline void
+catalog_hold(struct local *local, struct catalog *catalog)
+{
+	uint64_t *count;
+
+	if (!catalog)
+		return;
+	count = &catalog->users[local->index].count;
+	ck_pr_store_64(count, *count + 1);
+}
+
+/* On any worker. */
+static inline void
+catalog_release(struct local *local, struct catalog *catalog)
+{
+	uint64_t *count;
+
+	if (!catalog)
+		return;
+	HANDS_OVER(catalog);
+	count = &catalog->users[local->index].count;
+	/* (3), pairs with catalog_is_unused(). */
+	ck_pr_fence_release();
+	ck_pr_store_64(count, *count - 1);
+}
+
+/* For work beside a request that has it, on any thread: outlives the request,
+ * and ends on any thread. */
+static inline void
+catalog_hold_other(struct catalog *catalog)
+{
+	/* Ordered before the request's release, and read after it: see
+	 * catalog_is_unused(). */
+	if (catalog)
+		ck_pr_inc_64(&catalog->users[catalog->workers].count);
+}
+
+static inline void
+catalog_release_other(struct catalog *catalog)
+{
+	if (!catalog)
+		return;
+	HANDS_OVER(catalog);
+	ck_pr_fence_release();
+	ck_pr_dec_64(&catalog->users[catalog->workers].count);
+}
 
 #endif
