@@ -2,6 +2,7 @@
 #include "http/conn.h"
 
 #include <microhttpd.h>
+#include <poll.h>
 
 enum {
 	/* A body that makes less progress than this in a body_timeout is one
@@ -16,8 +17,7 @@ enum {
 void
 conn_list_init(struct conn_list *list)
 {
-	list->first = NULL;
-	list->count = 0;
+	*list = (struct conn_list){ .first = NULL };
 }
 
 void
@@ -41,7 +41,104 @@ conn_list_remove(struct conn_list *list, struct conn *conn)
 	if (conn->next)
 		conn->next->prev = conn->prev;
 	list->count--;
+	conn_unwatch(list, conn);
 }
+
+/* ---- who left ----------------------------------------------------------- */
+
+void
+conn_watch(struct conn_list *list, struct conn *conn, struct request *request)
+{
+	conn_unwatch(list, conn);
+	conn->request = request;
+	conn->watched_ns = clock_coarse_ns();
+	conn->newer = NULL;
+	conn->older = list->newest;
+	if (list->newest)
+		list->newest->newer = conn;
+	else
+		list->oldest = conn;
+	list->newest = conn;
+}
+
+void
+conn_unwatch(struct conn_list *list, struct conn *conn)
+{
+	if (!conn->request)
+		return;
+	if (conn->newer)
+		conn->newer->older = conn->older;
+	else
+		list->newest = conn->older;
+	if (conn->older)
+		conn->older->newer = conn->newer;
+	else
+		list->oldest = conn->newer;
+	conn->request = NULL;
+}
+
+/* gone() may end the connection's watch, and only this one's. */
+static void
+look_at(struct conn_list *list, struct conn **conns, struct pollfd *fds,
+	unsigned count, void (*gone)(struct request *request))
+{
+	if (!count || poll(fds, count, 0) <= 0)
+		return;
+	for (unsigned i = 0; i < count; i++) {
+		struct request *request = conns[i]->request;
+
+		if (!fds[i].revents)
+			continue;
+		conn_unwatch(list, conns[i]);
+		gone(request);
+	}
+}
+
+void
+conn_list_find_gone(struct conn_list *list, uint64_t now_ns,
+		    void (*gone)(struct request *request))
+{
+	enum { AT_ONCE = 64 };
+	struct pollfd fds[AT_ONCE];
+	struct conn *conns[AT_ONCE], *conn = list->oldest, *newer;
+	unsigned count = 0;
+
+	for (; conn && now_ns >= conn->watched_ns + WATCH_NS; conn = newer) {
+		newer = conn->newer;
+		fds[count] =
+			(struct pollfd){ .fd = conn->fd, .events = POLLRDHUP };
+		conns[count++] = conn;
+		if (count < AT_ONCE)
+			continue;
+		look_at(list, conns, fds, count, gone);
+		count = 0;
+	}
+	look_at(list, conns, fds, count, gone);
+}
+
+bool
+conn_is_local(const struct conn *conn)
+{
+	static const char v6_loopback[16] = { [15] = 1 };
+	static const char v4_in_v6[12] = { [10] = (char)0xFF, (char)0xFF };
+	/* Behind the port; with IPv6 also behind the flow's label. */
+	const char *v4 = conn->address.data + 2;
+	const char *v6 = conn->address.data + 6;
+
+	switch (conn->address.family) {
+	case AF_UNIX:
+		return true;
+	case AF_INET:
+		return v4[0] == 127;
+	case AF_INET6:
+		return !memcmp(v6, v6_loopback, sizeof(v6_loopback)) ||
+		       (!memcmp(v6, v4_in_v6, sizeof(v4_in_v6)) &&
+			v6[12] == 127);
+	}
+	return false;
+}
+
+/* ---- deadlines ---------------------------------------------------------- */
 
 /* Milliseconds that the connection may be in its phase. */
 static uint64_t

@@ -16,6 +16,7 @@
 #include "core/sched.h"
 
 struct MHD_Connection;
+struct request;
 struct shard;
 
 enum conn_phase {
@@ -33,8 +34,10 @@ struct conn {
 	struct conn *next, *prev;
 	int fd;
 	enum conn_phase phase;
+	bool local;        /* the peer is on this machine */
 	bool lingering;    /* answered; what comes is dropped */
 	bool shut;         /* its deadline came */
+	bool resting;      /* suspended within a stream: see stream_wake() */
 	uint64_t since_ns; /* of the phase, or of its last progress */
 	uint64_t progress; /* bytes since then */
 	socklen_t address_len;
@@ -43,11 +46,18 @@ struct conn {
 		sa_family_t family;
 		char data[26];
 	} address;
+
+	/* While it is watched: whom it waits for, and since when. */
+	struct request *request; /* NULL: it is not watched */
+	struct conn *newer, *older;
+	uint64_t watched_ns;
 };
 
 struct conn_list {
 	struct conn *first;
 	unsigned count;
+	/* Those that are watched, by time. */
+	struct conn *newest, *oldest;
 };
 
 void conn_list_init(struct conn_list *list);
@@ -56,6 +66,24 @@ void conn_list_remove(struct conn_list *list, struct conn *conn);
 /* Shuts down what is over its deadline; draining: also what is idle. */
 void conn_list_sweep(struct conn_list *list, const struct config *config,
 		     uint64_t now_ns, bool draining);
+
+/*
+ * A connection that waits for us is not read from, so nobody would notice that
+ * its client left. It is watched meanwhile: conn_list_find_gone() calls
+ * gone(request) for each that was watched for WATCH_NS and whose client has
+ * closed, or at least will send nothing more, which counts as closed. It is
+ * watched no more then.
+ */
+#define WATCH_NS (250 * NS_PER_MS)
+void conn_watch(struct conn_list *list, struct conn *conn,
+		struct request *request);
+/* No matter whether it is watched. */
+void conn_unwatch(struct conn_list *list, struct conn *conn);
+void conn_list_find_gone(struct conn_list *list, uint64_t now_ns,
+			 void (*gone)(struct request *request));
+
+/* From its address: loopback, or a socket in the file system. */
+bool conn_is_local(const struct conn *conn);
 
 static inline void
 conn_phase(struct conn *conn, enum conn_phase phase, uint64_t now_ns)

@@ -200,6 +200,19 @@ reply_send_malloced(struct reply *reply, char *body, size_t len)
 }
 
 void
+reply_send_shared(struct reply *reply, struct bytes body,
+		  void (*let_go)(void *arg), void *arg)
+{
+	struct MHD_Response *response;
+
+	response = MHD_create_response_from_buffer_with_free_callback_cls(
+		body.len, (void *)(uintptr_t)body.data, let_go, arg);
+	if (!response)
+		let_go(arg);
+	send_response(reply, response);
+}
+
+void
 reply_send_buffer(struct reply *reply, struct buffer *body)
 {
 	size_t len;
@@ -217,25 +230,70 @@ reply_send_buffer(struct reply *reply, struct buffer *body)
 		reply_send(reply);
 }
 
+/* ---- streams ------------------------------------------------------------ */
+
+struct running {
+	struct stream stream;
+	struct request *request; /* counted: end() comes after the request's
+				    end on its connection */
+};
+
 static ssize_t
 stream_more(void *arg, uint64_t position, char *out, size_t size)
 {
-	struct stream *stream = arg;
-	ptrdiff_t n = stream->more(stream->arg, out, size);
+	struct running *running = arg;
+	struct request *request = running->request;
+	ptrdiff_t n;
 
 	(void)position;
-	if (n < 0)
+	if (ck_pr_load_uint(&request->cancelled))
 		return MHD_CONTENT_READER_END_WITH_ERROR;
-	return n > 0 ? n : MHD_CONTENT_READER_END_OF_STREAM;
+	/* It asks for more: the client has taken what was before. */
+	conn_phase(request->conn, CONN_REPLYING, clock_coarse_ns());
+	n = running->stream.more(running->stream.arg, out, size);
+	if (n > 0)
+		return n;
+	switch (n) {
+	case 0:
+		return MHD_CONTENT_READER_END_OF_STREAM;
+	case STREAM_LATER:
+		request->refs++; /* the wake's */
+		shard_rest(request);
+		return 0;
+	}
+	return MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
 static void
-stream_end(void *arg)
+stream_end(void *arg) ON_WORKER
 {
-	struct stream *stream = arg;
+	struct running *running = arg;
 
-	stream->end(stream->arg);
-	free(stream);
+	running->stream.end(running->stream.arg);
+	request_release(running->request);
+	free(running);
+}
+
+static void
+open_woken(struct parcel *parcel) ON_WORKER
+{
+	struct request *request = CONTAINER_OF(parcel, struct request, parcel);
+
+	TAKES_OVER(request);
+	shard_end_rest(request);
+	request_release(request);
+}
+
+void
+stream_wake(struct request *request)
+{
+	struct source *source = shard_source(request->shard);
+
+	request->parcel.open = open_woken;
+	HANDS_OVER(request);
+	source_post(source, &request->parcel);
+	/* request is the shard's now. */
+	source_wake(source);
 }
 
 void
@@ -243,17 +301,20 @@ reply_send_stream(struct reply *reply, const struct stream *stream)
 {
 	/* 16 KiB a piece: a quarter of a socket's usual send buffer. */
 	enum { BLOCK = 16 << 10 };
-	struct stream *copy = malloc(sizeof(*copy));
+	struct running *running = malloc(sizeof(*running));
 	struct MHD_Response *response = NULL;
 
-	if (copy) {
-		*copy = *stream;
+	if (running) {
+		*running = (struct running){ *stream, reply->request };
 		response = MHD_create_response_from_callback(
-			MHD_SIZE_UNKNOWN, BLOCK, stream_more, copy, stream_end);
+			MHD_SIZE_UNKNOWN, BLOCK, stream_more, running,
+			stream_end);
 	}
-	if (!response) {
+	if (response) {
+		reply->request->refs++;
+	} else {
 		stream->end(stream->arg);
-		free(copy);
+		free(running);
 	}
 	/* libmicrohttpd 0.9.75 ends a chunked reply to HEAD with the last
 	 * chunk of a body, which is none's; as to HTTP/1.0, it does without
@@ -397,6 +458,12 @@ reply_error(struct request *request, enum err err)
 }
 
 void
+reply_gone(struct request *request)
+{
+	request->state = REQUEST_CUT;
+}
+
+void
 reply_condition(struct request *request, uint64_t seq)
 {
 	struct reply reply;
@@ -498,12 +565,6 @@ let_go(void *kept)
 void
 reply_send_kept(struct reply *reply, struct kept *kept)
 {
-	struct bytes value = kept->record.value;
-	struct MHD_Response *response;
-
-	response = MHD_create_response_from_buffer_with_free_callback_cls(
-		value.len, (void *)(uintptr_t)value.data, let_go, kept);
-	if (response)
-		kept_ref(kept);
-	send_response(reply, response);
+	kept_ref(kept);
+	reply_send_shared(reply, kept->record.value, let_go, kept);
 }

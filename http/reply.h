@@ -47,14 +47,21 @@ void reply_send_length(struct reply *reply, size_t len) ON_WORKER;
 void reply_send(struct reply *reply) ON_WORKER;
 void reply_send_copy(struct reply *reply, struct bytes body) ON_WORKER;
 void reply_send_malloced(struct reply *reply, char *body, size_t len) ON_WORKER;
+/* Not copied: let_go(arg) is called when it is sent. */
+void reply_send_shared(struct reply *reply, struct bytes body,
+		       void (*let_go)(void *arg), void *arg) ON_WORKER;
 /* Takes what the buffer holds; a failed buffer is answered as what failed. */
 void reply_send_buffer(struct reply *reply, struct buffer *body) ON_WORKER;
 
 /*
  * A stream of unknown length. more() writes up to size bytes to out and
- * returns how many, 0 at the end, -1 to cut the connection so that the client
- * knows. It must not block. end(arg) is called once, after the last.
+ * returns how many, 0 at the end, STREAM_CUT to cut the connection so that the
+ * client knows. It must not block: with STREAM_LATER it is called again after
+ * stream_wake(), of which exactly one must follow, however the stream ends.
+ * end(arg) is called once, after the last call, also when the client left.
+ * The request lives until then, and until each wake has come.
  */
+enum { STREAM_CUT = -1, STREAM_LATER = -2 };
 struct stream {
 	ptrdiff_t (*more)(void *arg, char *out, size_t size);
 	void (*end)(void *arg);
@@ -62,6 +69,8 @@ struct stream {
 };
 void reply_send_stream(struct reply *reply,
 		       const struct stream *stream) ON_WORKER;
+/* Any thread, even before more() has returned. Uses request->parcel. */
+void stream_wake(struct request *request);
 
 /* RFC 9457. code NULL: the status's own. detail says what, where and which
  * limit, and nothing that the client may not know. */
@@ -77,6 +86,8 @@ void reply_problem_header(struct request *request, unsigned status,
 			  const char *format, ...) PRINTF(5, 6) ON_WORKER;
 /* A failed operation of the store, with a usual detail. */
 void reply_error(struct request *request, enum err err) ON_WORKER;
+/* None at all: the client left. Its connection is closed. */
+void reply_gone(struct request *request) ON_WORKER;
 /* 412 with the current ETag; seq 0: the key is absent. */
 void reply_condition(struct request *request, uint64_t seq) ON_WORKER;
 /*

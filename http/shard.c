@@ -14,6 +14,8 @@
 #include "http/conn.h"
 #include "http/intake.h"
 #include "http/reply.h"
+#include "http/service/run.h"
+#include "http/service/service.h"
 
 enum {
 	/* What a stream's body is collected to before its action runs. */
@@ -34,6 +36,7 @@ struct shard {
 	unsigned held;       /* requests that wait without being suspended */
 	unsigned work;       /* requests answered in this run */
 	uint64_t sweep_ns;   /* when deadlines are looked at next */
+	uint64_t watch_ns;   /* and who left */
 	bool draining;       /* as the last sweep saw it */
 
 	/* Atomic: given to it by acceptors, taken off by the holder. */
@@ -59,6 +62,7 @@ on_connection(void *cls, struct MHD_Connection *connection, void **context,
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		conn = shard->adding;
 		conn->mhd = connection;
+		conn->local = conn_is_local(conn);
 		conn->since_ns = clock_mono_ns();
 		conn_list_add(&shard->conns, conn);
 		*context = conn;
@@ -144,6 +148,7 @@ let_go(struct request *request)
 	if (request->held)
 		request->shard->held--;
 	request->held = request->ready = false;
+	conn_unwatch(&request->shard->conns, request->conn);
 }
 
 static void
@@ -165,11 +170,16 @@ on_completed(void *cls, struct MHD_Connection *connection, void **context,
 						 : STATUS_GONE],
 		1);
 	histogram_add(&local->duration[action], now - request->started_ns);
+	if (request->route)
+		service_count(request, now - request->started_ns);
 	conn_phase(request->conn, CONN_IDLE, now);
 	let_go(request);
 	if (request->frame)
 		frame_give(&local->frames, request->frame);
+	request->conn->resting = false;
 	request->conn = NULL;
+	/* Who works on it, and reads this now and then, may stop. */
+	ck_pr_store_uint(&request->cancelled, 1);
 	*context = NULL;
 	shard->work++;
 	request_release(request);
@@ -188,6 +198,7 @@ hold_or_suspend(struct request *request, struct MHD_Connection *connection)
 {
 	struct shard *shard = request->shard;
 
+	conn_watch(&shard->conns, request->conn, request);
 	if (request->body_complete && shard->held < HELD_MAX) {
 		request->held = true;
 		shard->held++;
@@ -333,8 +344,55 @@ shard_go_on(struct request *request)
 		return;
 	}
 	request->finish(request);
-	if (request->state != REQUEST_WAITING)
-		MHD_resume_connection(request->conn->mhd);
+	if (request->state == REQUEST_WAITING)
+		return;
+	conn_unwatch(&request->shard->conns, request->conn);
+	MHD_resume_connection(request->conn->mhd);
+}
+
+/* ---- streams that wait -------------------------------------------------- */
+
+void
+shard_rest(struct request *request)
+{
+	struct conn *conn = request->conn;
+
+	conn->resting = true;
+	conn_phase(conn, CONN_WORKING, clock_coarse_ns());
+	conn_watch(&request->shard->conns, conn, request);
+	MHD_suspend_connection(conn->mhd);
+}
+
+void
+shard_end_rest(struct request *request)
+{
+	struct conn *conn = request->conn;
+
+	if (!conn || !conn->resting)
+		return;
+	conn->resting = false;
+	conn_phase(conn, CONN_REPLYING, clock_coarse_ns());
+	conn_unwatch(&request->shard->conns, conn);
+	MHD_resume_connection(conn->mhd);
+	request->shard->work++;
+}
+
+/* Nobody will read what it waits for. A stream is asked once more, and ends;
+ * everything else ends when its work is done. */
+static void
+on_gone(struct request *request)
+{
+	ck_pr_store_uint(&request->cancelled, 1);
+	shard_end_rest(request);
+}
+
+static void
+find_gone(struct shard *shard, uint64_t now)
+{
+	if (!shard->conns.oldest || now < shard->watch_ns)
+		return;
+	conn_list_find_gone(&shard->conns, now, on_gone);
+	shard->watch_ns = now + WATCH_NS;
 }
 
 /* ---- the source --------------------------------------------------------- */
@@ -381,15 +439,21 @@ static void
 run(struct source *source, struct source_run *result) ON_WORKER
 {
 	struct shard *shard = CONTAINER_OF(source, struct shard, source);
+	struct local *local = local_self();
 
 	shard->work = 0;
+	catalog_take_up(local);
 	source_open_parcels(source);
+	find_gone(shard, clock_coarse_ns());
 	MHD_run(shard->daemon);
-	give_back_snapshots(local_self());
+	catalog_put_down(local);
+	give_back_snapshots(local);
 	sweep(shard, clock_coarse_ns());
 	result->work = shard->work;
 	result->again = wants_run(shard);
 	result->tick_ns = shard->conns.count ? shard->sweep_ns : UINT64_MAX;
+	if (shard->conns.oldest && shard->watch_ns < result->tick_ns)
+		result->tick_ns = shard->watch_ns;
 	/* What wants_run() cannot know, such as the rest of a long reply. */
 	if (shard->held)
 		result->tick_ns = clock_mono_ns() + HELD_TICK_NS;

@@ -32,6 +32,10 @@ void shard_queue(struct request *request, unsigned status,
 		 struct MHD_Response *response) ON_WORKER;
 /* The waiting request's work is done: has finish() called. */
 void shard_go_on(struct request *request) ON_WORKER;
+/* Within its stream: nothing more is there for now. Until shard_end_rest(),
+ * which does nothing where it rests no more. */
+void shard_rest(struct request *request);
+void shard_end_rest(struct request *request);
 
 /* Any thread. Gives it a connection that was just accepted. */
 void shard_give(struct shard *shard, struct conn *conn);
