@@ -201,6 +201,25 @@ conditions_judge(const struct headers *headers, uint64_t seq,
 	return VERDICT_SEND;
 }
 
+enum verdict
+conditions_judge_tag(const struct headers *headers, uint64_t tag)
+{
+	int named;
+
+	if (headers->has_if_match) {
+		named = names(headers->if_match, tag, true);
+		if (named < 1)
+			return named ? VERDICT_MALFORMED : VERDICT_FAILED;
+	}
+	if (headers->has_if_none_match) {
+		named = names(headers->if_none_match, tag, false);
+		if (named)
+			return named < 0 ? VERDICT_MALFORMED
+					 : VERDICT_NOT_MODIFIED;
+	}
+	return VERDICT_SEND;
+}
+
 /* ---- ranges ------------------------------------------------------------- */
 
 /* If-Range: the range is of this very representation. */

@@ -32,6 +32,9 @@ enum verdict {
 enum verdict conditions_judge(const struct headers *headers, uint64_t seq,
 			      uint64_t modified_ms);
 
+/* The same where there is a tag and no date. */
+enum verdict conditions_judge_tag(const struct headers *headers, uint64_t tag);
+
 /* The one byte range of a Range header on a value of size bytes. */
 enum range {
 	RANGE_NONE, /* no Range, several, another unit, or If-Range differs:

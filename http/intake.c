@@ -138,7 +138,9 @@ media_type_fits(const struct request *request)
 	const char *text = type.data;
 	size_t len = 0;
 
-	if (request->action->body == BODY_VALUE || !type.len)
+	/* A route takes what its parameters need: see bind.c. */
+	if (request->action->body == BODY_VALUE ||
+	    request->action->body == BODY_ROUTE || !type.len)
 		return true;
 	while (len < type.len && !strchr("; \t", text[len]))
 		len++;

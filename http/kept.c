@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 #include "core/affinity.h"
+#include "http/request.h"
+#include "http/service/replies.h"
 
 static struct bytes
 put(char **out, struct bytes bytes)
@@ -62,8 +64,13 @@ kept_unref(struct kept *kept)
 	free(kept);
 }
 
+/* Both kinds begin with their entry; their keys tell which it is. */
 void
 kept_free(struct cache_entry *entry)
 {
-	kept_unref(kept_of(entry));
+	if (*(const uint8_t *)entry->key == TARGET_TAG)
+		kept_reply_unref(
+			CONTAINER_OF(entry, struct kept_reply, entry));
+	else
+		kept_unref(kept_of(entry));
 }

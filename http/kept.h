@@ -27,7 +27,8 @@ struct kept *kept_create(uint64_t hash, struct bytes key,
 			 const struct kv_record *record);
 void kept_ref(struct kept *kept);
 void kept_unref(struct kept *kept);
-/* The cache's free function: its reference. */
+/* The cache's free function: its reference, of a key or of a route's reply
+ * (http/service/replies.h). */
 void kept_free(struct cache_entry *entry);
 
 static inline struct kept *

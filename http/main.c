@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -22,11 +21,18 @@
 #include "core/config.h"
 #include "core/log.h"
 #include "core/sched.h"
+#include "core/slow.h"
 #include "http/listener.h"
+#include "http/options.h"
 #include "http/server.h"
+#include "http/service/deploy.h"
+#include "http/service/flight.h"
+#include "http/service/replies.h"
 #include "http/shard.h"
+#include "http/sql/care.h"
 #include "storage/kv.h"
 #include "storage/sequence.h"
+#include "storage/sql.h"
 
 enum {
 	/* Two a worker: one can be taken over while the other is run. More
@@ -37,8 +43,6 @@ enum {
 	/* From a failed sync to the end: failed requests are answered and
 	 * probes see /readyz red; a supervisor restarts us within a second. */
 	FAULT_LINGER_MS = 400,
-	EXIT_USAGE = 2,
-	SETS_MAX = 64,
 	/* What main sends itself from a committer. */
 	SIGNAL_FAULT = SIGUSR2,
 };
@@ -46,87 +50,20 @@ enum {
 struct daemon {
 	struct config config;
 	struct server server;
-	struct sequence *sequence;
 	int lock_fd;
 	pthread_t main_thread;
 	char message[PATH_MAX + 256];
 };
 
-/* ---- options ------------------------------------------------------------ */
-
-struct options {
-	const char *config_path;
-	const char *sets[SETS_MAX];
-	unsigned set_count;
-	bool check, dump;
-};
-
-static void
-print_usage(FILE *out)
-{
-	fputs("usage: jackdawd [-c FILE] [--set KEY=VALUE]...\n"
-	      "       jackdawd [-c FILE] --check-config | --dump-config\n"
-	      "       jackdawd --version | --help\n"
-	      "\n"
-	      "Without -c: stores `main` (durable) and `cache` (volatile) in "
-	      "./data,\nlistening on 127.0.0.1:8080. "
-	      "See jackdawd(8) and jackdaw.conf(5).\n",
-	      out);
-}
-
-/* Returns an exit status, or -1 to go on. */
-static int
-parse_options(int argc, char **argv, struct options *options)
-{
-	static const struct option longs[] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "set", required_argument, NULL, 's' },
-		{ "check-config", no_argument, NULL, 'C' },
-		{ "dump-config", no_argument, NULL, 'D' },
-		{ "version", no_argument, NULL, 'V' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
-	int option;
-
-	while ((option = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			options->config_path = optarg;
-			break;
-		case 's':
-			if (options->set_count == SETS_MAX) {
-				fprintf(stderr,
-					"jackdawd: more than %d --set\n",
-					SETS_MAX);
-				return EXIT_USAGE;
-			}
-			options->sets[options->set_count++] = optarg;
-			break;
-		case 'C':
-			options->check = true;
-			break;
-		case 'D':
-			options->dump = true;
-			break;
-		case 'V':
-			puts("jackdawd " VERSION);
-			return 0;
-		case 'h':
-			print_usage(stdout);
-			return 0;
-		default:
-			print_usage(stderr);
-			return EXIT_USAGE;
-		}
-	}
-	if (optind == argc)
-		return -1;
-	fprintf(stderr, "jackdawd: unexpected argument '%s'\n", argv[optind]);
-	return EXIT_USAGE;
-}
-
 /* ---- making the parts --------------------------------------------------- */
+
+static bool
+fail(struct daemon *daemon, const char *what, enum err err)
+{
+	snprintf(daemon->message, sizeof(daemon->message), "%s: %s", what,
+		 err_text(err));
+	return false;
+}
 
 static bool
 say(struct daemon *daemon, const char *what, const char *path)
@@ -191,6 +128,21 @@ on_fault(void *arg, const char *name)
 }
 
 static bool
+open_sequence(struct daemon *daemon)
+{
+	struct server *server = &daemon->server;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/sequence", daemon->config.data_dir);
+	if (!sequence_open(&server->sequence, path) &&
+	    !sequence_take(server->sequence, 1, &server->boot))
+		return true;
+	snprintf(daemon->message, sizeof(daemon->message),
+		 "%s is damaged or cannot be written", path);
+	return false;
+}
+
+static bool
 open_stores(struct daemon *daemon)
 {
 	struct server *server = &daemon->server;
@@ -198,11 +150,6 @@ open_stores(struct daemon *daemon)
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/sequence", config->data_dir);
-	if (sequence_open(&daemon->sequence, path)) {
-		snprintf(daemon->message, sizeof(daemon->message),
-			 "%s is damaged or cannot be written", path);
-		return false;
-	}
 	snprintf(path, sizeof(path), "%s/kv", config->data_dir);
 	if (!make_folders(daemon, path))
 		return false;
@@ -217,7 +164,7 @@ open_stores(struct daemon *daemon)
 			.readers =
 				sched_workers(server->sched) + SNAPSHOTS_EXTRA,
 			.max_age_ns = config->queue_age_ms * NS_PER_MS,
-			.sequence = daemon->sequence,
+			.sequence = daemon->server.sequence,
 			.on_fault = on_fault,
 			.on_fault_arg = daemon,
 		};
@@ -233,11 +180,76 @@ open_stores(struct daemon *daemon)
 }
 
 static bool
-fail(struct daemon *daemon, const char *what, enum err err)
+open_database(struct daemon *daemon, const struct config_database *database)
 {
-	snprintf(daemon->message, sizeof(daemon->message), "%s: %s", what,
-		 err_text(err));
-	return false;
+	struct server *server = &daemon->server;
+	char path[PATH_MAX];
+	struct sql_options options = {
+		.name = database->name,
+		.path = path,
+		.max_size = database->max_size,
+		.workers = sched_workers(server->sched),
+		.max_age_ns = daemon->config.queue_age_ms * NS_PER_MS,
+		.sequence = server->sequence,
+		.slow = server->slow,
+		.stores = server->stores,
+		.store_count = server->store_count,
+		.on_fault = on_fault,
+		.on_fault_arg = daemon,
+	};
+
+	snprintf(path, sizeof(path), "%s/sql/%s.db", daemon->config.data_dir,
+		 database->name);
+	if (sql_open(&server->databases[server->database_count], &options,
+		     daemon->message, sizeof(daemon->message)))
+		return false;
+	server->database_count++;
+	return true;
+}
+
+static bool
+open_databases(struct daemon *daemon)
+{
+	const struct config *config = &daemon->config;
+	enum err err = slow_create(&daemon->server.slow);
+	char path[PATH_MAX];
+
+	if (err)
+		return fail(daemon, "the slow lane", err);
+	snprintf(path, sizeof(path), "%s/sql", config->data_dir);
+	if (!make_folders(daemon, path))
+		return false;
+	for (unsigned i = 0; i < config->database_count; i++)
+		if (!open_database(daemon, &config->databases[i]))
+			return false;
+	return true;
+}
+
+static bool
+make_services(struct daemon *daemon)
+{
+	struct server *server = &daemon->server;
+	char path[PATH_MAX];
+	enum err err;
+
+	server->flights = flights_create();
+	server->lengths = reply_lengths_create();
+	if (!server->flights || !server->lengths)
+		return fail(daemon, "services", ERR_NOMEM);
+	snprintf(path, sizeof(path), "%s/replies", daemon->config.data_dir);
+	if (!make_folders(daemon, path) ||
+	    shared_replies_create(&server->shared_replies, server, path,
+				  daemon->message, sizeof(daemon->message)))
+		return false;
+	err = care_create(server, &server->care);
+	if (err)
+		return fail(daemon, "statistics", err);
+	err = deploys_create(server, &server->deploys);
+	if (err)
+		return fail(daemon, "services", err);
+	/* What is wrong with one was logged; the others are served. */
+	(void)deploys_load(server->deploys);
+	return true;
 }
 
 static bool
@@ -312,14 +324,18 @@ start(struct daemon *daemon)
 		return fail(daemon, "workers", ERR_NOMEM);
 	memset(server->locals, 0,
 	       sched_workers(server->sched) * sizeof(*server->locals));
-	if (!open_stores(daemon) || !make_shards(daemon) ||
-	    !open_listeners(daemon))
+	if (!open_sequence(daemon) || !open_stores(daemon) ||
+	    !open_databases(daemon) || !make_services(daemon) ||
+	    !make_shards(daemon) || !open_listeners(daemon))
 		return false;
 	err = sched_start(server->sched, local_begin, local_end, server);
 	if (err)
 		return fail(daemon, "cannot start the workers", err);
-	log_info("ready version=%s workers=%u stores=%u data_dir=%s", VERSION,
-		 sched_workers(server->sched), server->store_count,
+	log_info("ready version=%s workers=%u stores=%u databases=%u "
+		 "services=%u data_dir=%s",
+		 VERSION, sched_workers(server->sched), server->store_count,
+		 server->database_count,
+		 server->catalog ? server->catalog->count : 0,
 		 daemon->config.data_dir);
 	return true;
 }
@@ -331,6 +347,9 @@ is_drained(const struct server *server)
 {
 	for (unsigned i = 0; i < server->store_count; i++)
 		if (lane_waiting(kv_lane(server->stores[i])))
+			return false;
+	for (unsigned i = 0; i < server->database_count; i++)
+		if (lane_waiting(sql_lane(server->databases[i])))
 			return false;
 	return ck_pr_load_64(&server->connections) == 0;
 }
@@ -394,10 +413,22 @@ take_down(struct daemon *daemon)
 	free(server->listeners);
 	for (unsigned i = 0; server->locals && i < workers; i++)
 		local_fini(&server->locals[i]);
+	if (server->deploys)
+		deploys_destroy(server->deploys);
+	if (server->shared_replies)
+		shared_replies_destroy(server->shared_replies);
+	flights_destroy(server->flights);
+	reply_lengths_destroy(server->lengths);
+	for (unsigned i = 0; i < server->database_count; i++)
+		sql_close(server->databases[i]);
+	if (server->slow)
+		slow_destroy(server->slow);
+	if (server->care)
+		care_destroy(server->care);
 	for (unsigned i = 0; i < server->store_count; i++)
 		kv_close(server->stores[i]);
-	if (daemon->sequence)
-		sequence_close(daemon->sequence);
+	if (daemon->server.sequence)
+		sequence_close(daemon->server.sequence);
 	if (server->sched)
 		sched_destroy(server->sched);
 	free(server->locals);
@@ -436,7 +467,8 @@ run(struct daemon *daemon, const sigset_t *signals)
 		}
 		if (number != SIGHUP)
 			break;
-		log_info("the configuration is read at start only");
+		log_info("loading services");
+		(void)deploys_load(daemon->server.deploys);
 	}
 	log_info("draining");
 	drained = drain(daemon, signals);
@@ -458,7 +490,7 @@ main(int argc, char **argv)
 	static struct daemon daemon = { .lock_fd = -1 };
 	struct options options = { 0 };
 	sigset_t signals;
-	int status = parse_options(argc, argv, &options);
+	int status = options_parse(argc, argv, &options);
 
 	if (status >= 0)
 		return status;

@@ -10,16 +10,19 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "http/metrics.h"
 #include "http/reply.h"
 #include "http/request.h"
 #include "http/shard.h"
 
-enum { METRICS_MAX = 1 << 20 };
+/* Two thousand routes with their histograms have 6 MiB. */
+enum { METRICS_MAX = 16 << 20 };
 
 /* ---- writing ------------------------------------------------------------ */
 
-static void
-head(struct buffer *out, const char *name, const char *type, const char *help)
+void
+metrics_head(struct buffer *out, const char *name, const char *type,
+	     const char *help)
 {
 	buffer_addf(out, "# HELP jackdaw_%s %s\n# TYPE jackdaw_%s %s\n", name,
 		    help, name, type);
@@ -29,7 +32,7 @@ static void
 single(struct buffer *out, const char *name, const char *type, const char *help,
        uint64_t value)
 {
-	head(out, name, type, help);
+	metrics_head(out, name, type, help);
 	buffer_addf(out, "jackdaw_%s %llu\n", name, (unsigned long long)value);
 }
 
@@ -69,15 +72,16 @@ sum_requests(struct server *server, unsigned action, unsigned status)
 	return sum;
 }
 
-/* Series appear with their first request: fourteen routes by nineteen
+/* Series appear with their first request: thirty routes by thirty
  * statuses would be mostly zeros. */
 static void
 put_requests(struct buffer *out, struct server *server)
 {
 	char labels[128];
 
-	head(out, "http_requests_total", "counter",
-	     "Requests ended, by route and status; status 0: the client left.");
+	metrics_head(
+		out, "http_requests_total", "counter",
+		"Requests ended, by route and status; status 0: the client left.");
 	for (unsigned a = 0; a < ACTION_COUNT; a++) {
 		labels_of(action_at((enum action_index)a), labels,
 			  sizeof(labels));
@@ -96,9 +100,9 @@ put_requests(struct buffer *out, struct server *server)
 	}
 }
 
-static void
-put_histogram(struct buffer *out, const char *name, const char *labels,
-	      const struct histogram *histogram)
+void
+metrics_histogram(struct buffer *out, const char *name, const char *labels,
+		  const struct histogram *histogram)
 {
 	const char *comma = labels[0] ? "," : "";
 	uint64_t below = 0;
@@ -122,8 +126,8 @@ put_durations(struct buffer *out, struct server *server)
 {
 	char labels[128];
 
-	head(out, "http_request_duration_seconds", "histogram",
-	     "From the request line to the end of the reply.");
+	metrics_head(out, "http_request_duration_seconds", "histogram",
+		     "From the request line to the end of the reply.");
 	for (unsigned a = 0; a < ACTION_COUNT; a++) {
 		struct histogram sum = { 0 };
 
@@ -133,8 +137,8 @@ put_durations(struct buffer *out, struct server *server)
 			continue;
 		labels_of(action_at((enum action_index)a), labels,
 			  sizeof(labels));
-		put_histogram(out, "http_request_duration_seconds", labels,
-			      &sum);
+		metrics_histogram(out, "http_request_duration_seconds", labels,
+				  &sum);
 	}
 }
 
@@ -150,7 +154,8 @@ put_connections(struct buffer *out, struct server *server)
 		begun += load(&server->locals[w].begun);
 		body += load(&server->locals[w].body_bytes);
 	}
-	head(out, "http_connections", "gauge", "Open connections, by shard.");
+	metrics_head(out, "http_connections", "gauge",
+		     "Open connections, by shard.");
 	for (unsigned i = 0; i < server->shard_count; i++)
 		buffer_addf(out, "jackdaw_http_connections{shard=\"%u\"} %u\n",
 			    i, shard_connections(server->shards[i]));
@@ -196,8 +201,8 @@ put_sched(struct buffer *out, struct server *server)
 	for (unsigned w = 0; w < workers; w++)
 		sched_stats(server->sched, w, &stats[w]);
 	for (unsigned i = 0; i < ARRAY_LEN(sched_counters); i++) {
-		head(out, sched_counters[i].name, "counter",
-		     sched_counters[i].help);
+		metrics_head(out, sched_counters[i].name, "counter",
+			     sched_counters[i].help);
 		for (unsigned w = 0; w < workers; w++) {
 			const char *at = (const char *)&stats[w] +
 					 sched_counters[i].offset;
@@ -209,22 +214,22 @@ put_sched(struct buffer *out, struct server *server)
 				    (unsigned long long)value);
 		}
 	}
-	head(out, "sched_queue_wait_seconds_total", "counter",
-	     "Time that tasks waited to be run.");
+	metrics_head(out, "sched_queue_wait_seconds_total", "counter",
+		     "Time that tasks waited to be run.");
 	for (unsigned w = 0; w < workers; w++)
 		buffer_addf(out,
 			    "jackdaw_sched_queue_wait_seconds_total{"
 			    "worker=\"%u\"} %.9f\n",
 			    w, seconds(stats[w].queue_wait_ns));
-	head(out, "sched_queue_wait_max_seconds", "gauge",
-	     "The longest that a task waited since the start.");
+	metrics_head(out, "sched_queue_wait_max_seconds", "gauge",
+		     "The longest that a task waited since the start.");
 	for (unsigned w = 0; w < workers; w++)
 		buffer_addf(out,
 			    "jackdaw_sched_queue_wait_max_seconds{"
 			    "worker=\"%u\"} %.9f\n",
 			    w, seconds(stats[w].queue_wait_max_ns));
-	head(out, "sched_busy_seconds_total", "counter",
-	     "Time that a worker was not parked.");
+	metrics_head(out, "sched_busy_seconds_total", "counter",
+		     "Time that a worker was not parked.");
 	for (unsigned w = 0; w < workers; w++)
 		buffer_addf(out,
 			    "jackdaw_sched_busy_seconds_total{worker=\"%u\"} "
@@ -272,7 +277,7 @@ family(struct buffer *out, const struct store_figures *stores, unsigned count,
        const char *name, const char *type, const char *help, size_t offset,
        bool ns)
 {
-	head(out, name, type, help);
+	metrics_head(out, name, type, help);
 	for (unsigned i = 0; i < count; i++) {
 		uint64_t value;
 
@@ -381,21 +386,24 @@ put_stores(struct buffer *out, struct server *server)
 		family(out, stores, count, store_families[i].name,
 		       store_families[i].type, store_families[i].help,
 		       store_families[i].offset, store_families[i].ns);
-	head(out, "store_readers", "gauge", "Snapshots that may be open.");
+	metrics_head(out, "store_readers", "gauge",
+		     "Snapshots that may be open.");
 	for (unsigned i = 0; i < count; i++)
 		buffer_addf(out, "jackdaw_store_readers{store=\"%s\"} %u\n",
 			    stores[i].name, stores[i].kv.readers);
-	head(out, "store_full", "gauge", "1 while writes are answered 507.");
+	metrics_head(out, "store_full", "gauge",
+		     "1 while writes are answered 507.");
 	for (unsigned i = 0; i < count; i++)
 		buffer_addf(out, "jackdaw_store_full{store=\"%s\"} %u\n",
 			    stores[i].name, (unsigned)stores[i].kv.full);
-	head(out, "lane_batch_size", "histogram", "Requests of one commit.");
+	metrics_head(out, "lane_batch_size", "histogram",
+		     "Requests of one commit.");
 	for (unsigned i = 0; i < count; i++)
 		put_lane_histogram(out, &stores[i], "lane_batch_size",
 				   stores[i].lane.batch_items, 1,
 				   (double)stores[i].lane.items);
-	head(out, "lane_commit_duration_seconds", "histogram",
-	     "Applying, committing and syncing one batch.");
+	metrics_head(out, "lane_commit_duration_seconds", "histogram",
+		     "Applying, committing and syncing one batch.");
 	for (unsigned i = 0; i < count; i++)
 		put_lane_histogram(out, &stores[i],
 				   "lane_commit_duration_seconds",
@@ -424,7 +432,7 @@ put_process(struct buffer *out, struct server *server)
 {
 	struct timespec cpu;
 
-	head(out, "build_info", "gauge", "The version that runs.");
+	metrics_head(out, "build_info", "gauge", "The version that runs.");
 	buffer_addf(out, "jackdaw_build_info{version=\"%s\"} 1\n", VERSION);
 	single(out, "start_time_seconds", "gauge", "When it started.",
 	       server->started_ms / 1000);
@@ -433,7 +441,8 @@ put_process(struct buffer *out, struct server *server)
 	single(out, "resident_memory_bytes", "gauge", "Memory in use.",
 	       resident_bytes());
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
-	head(out, "cpu_seconds_total", "counter", "Processor time used.");
+	metrics_head(out, "cpu_seconds_total", "counter",
+		     "Processor time used.");
 	buffer_addf(out, "jackdaw_cpu_seconds_total %.9f\n",
 		    (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
 }
@@ -453,6 +462,7 @@ ops_metrics(struct request *request)
 	put_sched(&out, server);
 	put_caches(&out, server);
 	put_stores(&out, server);
+	metrics_services(&out, server, local_self()->catalog);
 	reply_begin(&reply, request, 200);
 	reply_header(&reply, "Content-Type",
 		     bytes_of("text/plain; version=0.0.4; charset=utf-8"));

@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "http/reply.h"
+#include "http/service/replies.h"
 #include "http/service/service.h"
 #include "http/shard.h"
 
@@ -67,10 +68,11 @@ make_id(struct local *local, struct request *request)
 static bool
 keep_target(struct request *request, struct bytes target)
 {
-	char *copy = request_alloc(request, target.len + 1);
+	char *copy = request_alloc(request, 1 + target.len + 1);
 
 	if (!copy)
 		return false;
+	*copy++ = (char)TARGET_TAG;
 	memcpy(copy, target.data, target.len);
 	copy[target.len] = '\0';
 	request->target = (struct bytes){ copy, target.len };
@@ -123,6 +125,10 @@ request_release(struct request *request)
 		return;
 	if (request->work)
 		request->free_work(request->work);
+	if (request->shared)
+		kept_reply_unref(request->shared);
+	if (request->catalog)
+		catalog_release(local, request->catalog);
 	if (request->body && !request->body_inline) {
 		count_body_memory(request, request->body_capacity, 0);
 		free(request->body);

@@ -31,14 +31,16 @@ enum {
 	REQUEST_ID_MAX = 64,
 	REQUEST_ID_OURS = 16,
 	BODY_INLINE = 512,
+	/* No store has this index. */
+	TARGET_TAG = 0xFF,
 	/* Bodies up to this are not counted in server->body_memory. */
 	BODY_SMALL = 4096,
 };
 
 struct catalog;
+struct kept_reply;
 struct route;
 struct service;
-struct tree_match;
 
 struct parameter {
 	struct bytes name, value; /* decoded */
@@ -73,7 +75,8 @@ struct request {
 	unsigned short status; /* of the reply; 0: none yet */
 	uint64_t started_ns;
 
-	struct bytes target; /* raw, in the arena */
+	struct bytes target; /* raw, in the arena; the byte before it is
+				TARGET_TAG: with it, a key of the cache */
 	struct bytes path;   /* raw, without the query */
 	struct bytes query;  /* raw, after "?"; data NULL: none */
 	unsigned parameter_count;
@@ -89,7 +92,7 @@ struct request {
 	struct catalog *catalog;
 	const struct service *service;
 	const struct route *route;
-	struct tree_match *match;
+	struct kept_reply *shared; /* what another request's run has made */
 	struct bytes key, key_tagged;
 	uint64_t hash; /* kv_hash() of the key */
 
@@ -151,6 +154,15 @@ void *request_alloc(struct request *request, size_t n);
 
 /* The decoded query parameter; data NULL: absent. */
 struct bytes request_parameter(const struct request *request, const char *name);
+/* Decodes the query, of a service's request: others have it done. False:
+ * answered. */
+MUST_CHECK bool request_decode_query(struct request *request) ON_WORKER;
+/* Decodes name=value&...; REQUEST_PARAMETERS_MAX at most. False: it is
+ * malformed, or there are more. */
+MUST_CHECK bool request_decode_pairs(struct request *request,
+				     struct bytes text,
+				     struct parameter *parameters,
+				     unsigned *count);
 
 /*
  * The request will be answered later: it is held or suspended when the action

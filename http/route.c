@@ -5,6 +5,7 @@
 #include "core/percent.h"
 #include "http/reply.h"
 #include "http/request.h"
+#include "http/service/service.h"
 
 /* ---- route -------------------------------------------------------------- */
 
@@ -97,6 +98,99 @@ route_kv(struct request *request, struct bytes rest) ON_WORKER
 	return !key.len || decode_key(request, key);
 }
 
+/* The services of this moment, for as long as the request lives. */
+static const struct service *
+find_service(struct request *request, struct bytes name) ON_WORKER
+{
+	struct local *local = local_self();
+
+	if (!request->catalog) {
+		request->catalog = local->catalog;
+		catalog_hold(local, request->catalog);
+	}
+	return catalog_find(request->catalog, name);
+}
+
+static bool
+find_database(struct request *request, struct bytes name) ON_WORKER
+{
+	const struct server *server = local_self()->server;
+	const struct service *service;
+
+	for (unsigned i = 0; i < server->database_count; i++) {
+		struct sql *sql = server->databases[i];
+
+		if (bytes_equal(bytes_of(sql_name(sql)), name)) {
+			request->sql = sql;
+			return true;
+		}
+	}
+	service = find_service(request, name);
+	if (service)
+		request->sql = service->tenant->sql;
+	return service;
+}
+
+/* /v1/sql/{database} and /v1/sql/{database}/explain */
+static bool
+route_sql(struct request *request, struct bytes rest) ON_WORKER
+{
+	const char *slash = memchr(rest.data, '/', rest.len);
+	struct bytes name = rest, after = { NULL, 0 };
+
+	if (slash) {
+		name.len = (size_t)(slash - (const char *)rest.data);
+		after = cut_front(rest, name.len);
+	}
+	if (!find_database(request, name)) {
+		reply_problem(request, 404, NULL, "there is no such database");
+		return false;
+	}
+	if (!slash)
+		request->resource = RESOURCE_SQL;
+	else if (bytes_equal(after, bytes_of("/explain")))
+		request->resource = RESOURCE_SQL_EXPLAIN;
+	return true;
+}
+
+/* /v1/admin/... */
+static bool
+route_admin(struct request *request, struct bytes rest) ON_WORKER
+{
+	if (!request->trusted) {
+		reply_problem(request, 403, NULL,
+			      "this is answered on the admin socket only, to "
+			      "root and the daemon's own user");
+		return false;
+	}
+	if (bytes_equal(rest, bytes_of("services"))) {
+		request->resource = RESOURCE_ADMIN_SERVICES;
+	} else if (bytes_equal(rest, bytes_of("statements"))) {
+		request->resource = RESOURCE_ADMIN_STATEMENTS;
+	} else if (bytes_equal(rest, bytes_of("slow"))) {
+		request->resource = RESOURCE_ADMIN_SLOW;
+	} else if (bytes_begin(rest, "services/")) {
+		request->name = cut_front(rest, 9);
+		if (service_name_is_good(request->name))
+			request->resource = RESOURCE_ADMIN_SERVICE;
+	}
+	return true;
+}
+
+/* /{service} and below: what is there is found when it is run. */
+static void
+route_service(struct request *request) ON_WORKER
+{
+	struct bytes name = cut_front(request->path, 1);
+	const char *slash = memchr(name.data, '/', name.len);
+
+	if (slash)
+		name.len = (size_t)(slash - (const char *)name.data);
+	request->service = find_service(request, name);
+	if (request->service)
+		request->resource = RESOURCE_SERVICE;
+}
+
 static bool
 route_path(struct request *request) ON_WORKER
 {
@@ -104,6 +198,10 @@ route_path(struct request *request) ON_WORKER
 
 	if (bytes_begin(path, "/v1/kv/"))
 		return route_kv(request, cut_front(path, 7));
+	if (bytes_begin(path, "/v1/sql/"))
+		return route_sql(request, cut_front(path, 8));
+	if (bytes_begin(path, "/v1/admin/"))
+		return route_admin(request, cut_front(path, 10));
 	if (bytes_equal(path, bytes_of("/livez")))
 		request->resource = RESOURCE_LIVEZ;
 	else if (bytes_equal(path, bytes_of("/readyz")))
@@ -113,22 +211,22 @@ route_path(struct request *request) ON_WORKER
 	else if (bytes_equal(path, bytes_of("*")))
 		request->resource = RESOURCE_SERVER;
 	else
-		request->resource = RESOURCE_NONE;
+		route_service(request);
 	return true;
 }
 
 /* ---- query -------------------------------------------------------------- */
 
 static bool
-decode_parameter(struct request *request, struct bytes pair)
+decode_pair(struct request *request, struct bytes pair,
+	    struct parameter *parameter)
 {
-	struct parameter *parameter;
 	const char *equals = memchr(pair.data, '=', pair.len);
 	struct bytes name = pair, value = { "", 0 };
 	char *out = request_alloc(request, pair.len + 1);
 	size_t name_len, value_len;
 
-	if (!out || request->parameter_count == REQUEST_PARAMETERS_MAX)
+	if (!out)
 		return false;
 	if (equals) {
 		name.len = (size_t)(equals - (const char *)pair.data);
@@ -138,34 +236,44 @@ decode_parameter(struct request *request, struct bytes pair)
 	    !percent_decode(value, PERCENT_PLUS_IS_SPACE, out + name_len,
 			    &value_len))
 		return false;
-	parameter = &request->parameters[request->parameter_count++];
 	parameter->name = (struct bytes){ out, name_len };
 	parameter->value = (struct bytes){ out + name_len, value_len };
 	return true;
 }
 
-static bool
-decode_query(struct request *request) ON_WORKER
+bool
+request_decode_pairs(struct request *request, struct bytes rest,
+		     struct parameter *parameters, unsigned *count)
 {
-	struct bytes rest = request->query;
-
+	*count = 0;
 	while (rest.len) {
 		const char *and = memchr(rest.data, '&', rest.len);
 		struct bytes pair = rest;
 
 		if (and)
 			pair.len = (size_t)(and-(const char *)rest.data);
-		if (pair.len && !decode_parameter(request, pair)) {
-			reply_problem(request, 400, NULL,
-				      "the query is not percent-encoded "
-				      "correctly, or has more than %d "
-				      "parameters",
-				      REQUEST_PARAMETERS_MAX);
-			return false;
+		if (pair.len) {
+			if (*count == REQUEST_PARAMETERS_MAX ||
+			    !decode_pair(request, pair, &parameters[*count]))
+				return false;
+			++*count;
 		}
 		rest = cut_front(rest, and? pair.len + 1 : pair.len);
 	}
 	return true;
+}
+
+bool
+request_decode_query(struct request *request)
+{
+	if (request_decode_pairs(request, request->query, request->parameters,
+				 &request->parameter_count))
+		return true;
+	reply_problem(request, 400, NULL,
+		      "the query is not percent-encoded correctly, or has "
+		      "more than %d parameters",
+		      REQUEST_PARAMETERS_MAX);
+	return false;
 }
 
 struct bytes
@@ -225,7 +333,13 @@ request_route(struct request *request)
 	const struct action *action;
 
 	split_target(request);
-	if (!route_path(request) || !decode_query(request))
+	if (!route_path(request))
+		return false;
+	if (request->resource == RESOURCE_SERVICE) {
+		request->action = action_at(ACTION_ROUTE);
+		return true;
+	}
+	if (!request_decode_query(request))
 		return false;
 	action = action_find(request->resource, request->method,
 			     request_parameter(request, "op"));

@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "http/kept.h"
 #include "http/request.h"
+#include "http/service/run.h"
 
 static _Thread_local struct local *current;
 
@@ -78,6 +79,7 @@ local_fini(struct local *local)
 		return;
 	cache_fini(&local->cache);
 	free_requests(local);
+	runs_fini(local);
 	frames_fini(&local->frames);
 	for (unsigned i = 0; i < local->server->store_count; i++) {
 		if (local->reads[i])

@@ -20,8 +20,14 @@
 
 struct request;
 struct shard;
+struct care;
+struct care;
 struct catalog;
 struct deploys;
+struct flights;
+struct reply_lengths;
+struct run;
+struct shared_replies;
 struct slow;
 struct sql;
 
@@ -41,14 +47,15 @@ struct local {
 	struct kv_read *spare[CONFIG_STORES_MAX][SPARE_READS];
 	unsigned spare_count[CONFIG_STORES_MAX];
 
-	/* The catalog that this worker has taken up. generation is its own,
-	 * read by who waits for all workers to have done so. */
+	/* Atomic: the catalog that this worker uses in this run, NULL between
+	 * runs. Written by the worker, read by deploys. */
 	struct catalog *catalog;
-	uint64_t generation; /* atomic */
 
 	struct frames frames;
 	struct request *free_requests;
 	unsigned free_count;
+	struct run *free_runs;
+	unsigned free_run_count;
 
 	/* Request ids are id_next run through a mixer; unique in a process,
 	 * different after a restart. */
@@ -73,8 +80,16 @@ struct server {
 	unsigned listener_count;
 	struct sql *databases[CONFIG_DATABASES_MAX]; /* of the configuration */
 	unsigned database_count;
+	struct sequence *sequence;
+	/* For what is opened later. Called on a committer. */
+	void (*on_fault)(void *arg, const char *name);
+	void *on_fault_arg;
 	struct slow *slow;
 	struct deploys *deploys;
+	struct care *care; /* NULL: nothing is counted (tests) */
+	struct flights *flights;
+	struct reply_lengths *lengths;
+	struct shared_replies *shared_replies;
 	uint64_t boot; /* a sequence number that no other start has: ETags */
 	struct local *locals; /* one a worker */
 	uint64_t started_ms;

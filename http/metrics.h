@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writing /metrics: what its files share.
+ */
+#ifndef HTTP_METRICS_H
+#define HTTP_METRICS_H
+
+#include "core/buffer.h"
+#include "http/server.h"
+
+/* The lines before a family. */
+void metrics_head(struct buffer *out, const char *name, const char *type,
+		  const char *help);
+/* labels without braces, "" for none. */
+void metrics_histogram(struct buffer *out, const char *name, const char *labels,
+		       const struct histogram *histogram);
+
+/* metrics_services.c; catalog may be NULL. */
+void metrics_services(struct buffer *out, struct server *server,
+		      const struct catalog *catalog);
+
+#endif
