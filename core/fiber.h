@@ -8,8 +8,16 @@
  * not begun may be stolen like any task; once begun, it stays with its
  * worker, so that it may use what belongs to the worker.
  *
- * A stack has FIBER_STACK bytes and a guard page below. A fiber that runs
- * into it ends the process with a report that names the task.
+ * A stack has FIBER_STACK bytes and a guard below. A fiber that runs into it
+ * ends the process with a report that names the task.
+ *
+ * A fiber that goes on does so on the same thread, so its thread-local
+ * variables stay the same ones. But others ran in between: errno, and
+ * everything else that belongs to the worker, is what they left.
+ *
+ * sched_stop() leaves fibers that have not ended where they are: they never
+ * go on, and sched_destroy() unmaps their stacks. What they hold is lost, so
+ * whoever stops waits before until they have ended.
  */
 #ifndef CORE_FIBER_H
 #define CORE_FIBER_H
@@ -54,15 +62,22 @@ bool fiber_slice_over(void);
 void fiber_yield(void);
 /*
  * Waits for fiber_wake() or for the monotonic time until_ns (UINT64_MAX:
- * never). True: woken. A wake before the call is not lost: the call returns
- * at once. Each wait takes one wake.
+ * never). True: woken; false: the time has come first.
+ *
+ * Wakes are counted, and each wait that returns true takes one. So a wake
+ * before the call is not lost: the call returns at once. One that comes
+ * together with the time is either taken by this wait (true, though it is
+ * late) or left for the next wait, never both and never neither. So who is
+ * told false and was promised a wake still has it to come: it must wait for
+ * it, before it ends and before it waits for something else.
  */
 bool fiber_wait(uint64_t until_ns);
 
 /* ---- any thread ---------------------------------------------------------- */
 
 /* Publishes what the caller wrote before. The fiber must not have ended:
- * whoever promised a wake is waited for. */
+ * whoever promised a wake is waited for. It may end, and its task be freed,
+ * before this returns. Not after sched_destroy() has begun. */
 void fiber_wake(struct fiber *fiber);
 
 #endif

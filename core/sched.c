@@ -53,6 +53,7 @@ worker_init(struct worker *worker, struct sched *sched, unsigned index,
 	enum err err;
 
 	*worker = (struct worker){ .sched = sched, .index = index };
+	fibers_init(worker);
 	worker->random = (index + 1) * UINT64_C(0x9e3779b97f4a7c15);
 	worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (worker->epoll_fd < 0)
@@ -69,6 +70,7 @@ static void
 worker_fini(struct worker *worker)
 {
 	runq_fini(&worker->queue);
+	fibers_fini(worker);
 	seats_fini(worker);
 	free(worker->watched);
 	close(worker->epoll_fd);
@@ -259,5 +261,10 @@ sched_stats(const struct sched *sched, unsigned worker,
 		.queue_wait_ns = ck_pr_load_64(&from->queue_wait_ns),
 		.queue_wait_max_ns = ck_pr_load_64(&from->queue_wait_max_ns),
 		.busy_ns = ck_pr_load_64(&from->busy_ns),
+		.fibers = ck_pr_load_64(&from->fibers),
+		.fibers_ended = ck_pr_load_64(&from->fibers_ended),
+		.fiber_yields = ck_pr_load_64(&from->fiber_yields),
+		.fiber_waits = ck_pr_load_64(&from->fiber_waits),
+		.fiber_stacks = ck_pr_load_64(&from->fiber_stacks),
 	};
 }

@@ -144,7 +144,12 @@ struct sched_stats {
 	uint64_t overflows;     /* submits that went to the injector */
 	uint64_t queue_wait_ns; /* sum over tasks, from submit to run */
 	uint64_t queue_wait_max_ns;
-	uint64_t busy_ns; /* not parked */
+	uint64_t busy_ns;      /* not parked */
+	uint64_t fibers;       /* begun */
+	uint64_t fibers_ended; /* those alive are the difference */
+	uint64_t fiber_yields;
+	uint64_t fiber_waits;  /* that found no wake, and had to */
+	uint64_t fiber_stacks; /* now: of those alive, and spare ones */
 };
 void sched_stats(const struct sched *sched, unsigned worker,
 		 struct sched_stats *stats);

@@ -29,6 +29,10 @@ MUST_CHECK enum err slow_create(struct slow **out);
 /* Runs what waits, then ends the threads. */
 void slow_destroy(struct slow *slow);
 
+/* Before the first job: how long a thread stays without one, instead of 10 s.
+ * For tests. */
+void slow_set_idle(struct slow *slow, uint64_t idle_ns);
+
 /* Any thread; never blocks. ERR_NOMEM: no thread could be made and there is
  * none; the job was not taken. */
 MUST_CHECK enum err slow_submit(struct slow *slow, struct slow_job *job);

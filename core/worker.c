@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a worker does, over and over: its sources, then its tasks, then (when
- * neither has more) the sources of a worker that is behind, then somebody
- * else's tasks, and at last it parks.
+ * What a worker does, over and over: its sources, then its tasks, then its
+ * ready fibers, then (when none has more) the sources of a worker that is
+ * behind, then somebody else's tasks, and at last it parks.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -147,10 +147,12 @@ fall_behind(struct worker *worker) ON_WORKER
 	worker_wake_one(worker->sched);
 }
 
+/* Not while fibers are ready: the sources would wait behind the next one as
+ * well, and telling the others each time costs two system calls. */
 static void
 catch_up(struct worker *worker) ON_WORKER
 {
-	if (!worker->behind)
+	if (!worker->behind || fibers_are_ready(worker))
 		return;
 	worker->behind = false;
 	parking_clear_behind(&worker->sched->parking, worker->index);
@@ -183,9 +185,16 @@ sched_slice_over(void)
 	if (!worker->over)
 		worker->over = clock_mono_ns() - worker->turn_ns >=
 			       worker->sched->slice_ns;
-	if (worker->over && !worker->behind && something_waits(worker))
-		fall_behind(worker);
+	if (worker->over)
+		worker_fall_behind(worker);
 	return worker->over;
+}
+
+void
+worker_fall_behind(struct worker *worker)
+{
+	if (!worker->behind && something_waits(worker))
+		fall_behind(worker);
 }
 
 void
@@ -240,6 +249,7 @@ run_task(struct worker *worker, struct task *task, uint64_t now) ON_WORKER
 	uint64_t waited = now > task->queued_ns ? now - task->queued_ns : 0;
 
 	worker_search_end(worker);
+	worker->now_ns = now;
 	stat_add(&stats->queue_wait_ns, waited);
 	if (waited > stats->queue_wait_max_ns)
 		ck_pr_store_64(&stats->queue_wait_max_ns, waited);
@@ -352,7 +362,8 @@ work_waits(const struct worker *worker) ON_WORKER
 
 	return ck_pr_load_uint(&sched->stopping) ||
 	       injector_is_ready(&sched->injector) ||
-	       seats_are_wanted(worker) || help_is_wanted(worker) ||
+	       seats_are_wanted(worker) || fibers_are_wanted(worker) ||
+	       help_is_wanted(worker) ||
 	       (!parking_is_searched(&sched->parking) && is_stealable(sched));
 }
 
@@ -382,8 +393,11 @@ sleep_until_woken(struct worker *worker) ON_WORKER
 {
 	uint64_t now = clock_mono_ns();
 	uint64_t deadline = seats_deadline(worker);
+	uint64_t of_fibers = fibers_deadline(worker);
 	int timeout_ms;
 
+	if (of_fibers < deadline)
+		deadline = of_fibers;
 	if (worker->minded && worker->minded_tick_ns < deadline)
 		deadline = worker->minded_tick_ns;
 	timeout_ms = timeout_until(deadline, now);
@@ -411,6 +425,44 @@ park(struct worker *worker) ON_WORKER
 	worker->searching = parking_was_sent(parking, worker->index);
 }
 
+/* ---- fibers ------------------------------------------------------------- */
+
+/*
+ * Whether the ready fibers can wait for another look at the sources and
+ * tasks. They have run for long before; tasks, and fibers that begin, are
+ * mostly short. So those come first: when they had half a slice just now, or
+ * when there are some to be stolen. But only in every other turn.
+ */
+static bool
+defer_fibers(struct worker *worker, uint64_t now) ON_WORKER
+{
+	if (worker->deferred)
+		worker->deferred = false;
+	else if (now - worker->turn_ns >= worker->sched->slice_ns / 2)
+		worker->deferred = true;
+	else if (runq_is_empty(&worker->queue))
+		worker->deferred = steal(worker);
+	return worker->deferred;
+}
+
+/* True: there are more. A fiber that goes on has a slice; the last one begins
+ * in the first half of the turn's, so a turn is one and a half at most. */
+static bool
+run_fibers(struct worker *worker, uint64_t now) ON_WORKER
+{
+	fibers_collect(worker, now);
+	if (fibers_deadline(worker) > now && !fibers_are_ready(worker))
+		return false;
+	now = clock_mono_ns();
+	if (defer_fibers(worker, now))
+		return true;
+	worker_search_end(worker);
+	begin_turn(worker);
+	fibers_run(worker, worker->sched->slice_ns / 2);
+	catch_up(worker);
+	return fibers_are_ready(worker);
+}
+
 /* ---- the loop ----------------------------------------------------------- */
 
 /* True: there is more to do without waiting. */
@@ -427,7 +479,8 @@ take_turn(struct worker *worker) ON_WORKER
 	}
 	worker->turns++;
 	more = seats_run(worker, now);
-	return run_tasks(worker) || more;
+	more |= run_tasks(worker);
+	return run_fibers(worker, now) || more;
 }
 
 static void
@@ -452,10 +505,12 @@ worker_main(void *argument)
 	sched = worker_self()->sched;
 	snprintf(name, sizeof(name), "worker-%u", self->index);
 	pthread_setname_np(pthread_self(), name);
+	fibers_begin(self);
 	if (sched->begin)
 		sched->begin(sched->arg, self->index);
 	work(self);
 	if (sched->end)
 		sched->end(sched->arg, self->index);
+	fibers_end(self);
 	return NULL;
 }

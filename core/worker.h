@@ -6,6 +6,7 @@
  *	worker.c  the loop, tasks, stealing, parking
  *	seat.c    a worker and its sources: descriptors, ticks, runs
  *	help.c    running the sources of a worker that is behind
+ *	fiber.c   a worker and its fibers (see fiber_internal.h)
  *	source.c  who holds a source, and its inbox
  *	sched.c   the start, the end, and what users call
  */
@@ -16,6 +17,7 @@
 #include <poll.h>
 
 #include "core/clock.h"
+#include "core/fiber_internal.h"
 #include "core/injector.h"
 #include "core/parking.h"
 #include "core/runq.h"
@@ -66,16 +68,19 @@ struct worker {
 	uint64_t polled_ns;  /* when that was */
 	uint64_t turn_ns;    /* when the current turn began */
 	uint64_t counted_ns; /* busy_ns is counted up to here */
+	uint64_t now_ns;     /* when what runs now began */
 	uint64_t random;
 	unsigned calls;  /* of sched_slice_over() */
 	bool over;       /* the turn has used its slice */
 	bool behind;     /* our bit in parking.behind is set */
 	bool searching;  /* our bit in parking.searching is set */
 	bool at_home;    /* running a source that has its home here */
+	bool deferred;   /* ready fibers were passed over in the last turn */
 	uint64_t minded; /* workers whose sources we ran before parking */
 	uint64_t minded_tick_ns; /* the earliest tick of those */
 
 	struct runq queue;
+	struct fibers fibers;
 
 	/* Written by the worker, read by any thread. */
 	alignas(CACHE_LINE) struct sched_stats stats;
@@ -125,6 +130,8 @@ void worker_count_wake(struct sched *sched);
 
 /* Before anything is run. Wakes the next searcher when there is more. */
 void worker_search_end(struct worker *worker) ON_WORKER;
+/* What runs now has had its slice: others take over what waits. */
+void worker_fall_behind(struct worker *worker) ON_WORKER;
 /* Runs a source that this worker holds. */
 void worker_run_source(struct worker *worker, struct source *source,
 		       struct source_run *result) ON_WORKER;
@@ -144,6 +151,25 @@ bool seats_run(struct worker *worker, uint64_t now) ON_WORKER;
 bool seats_are_wanted(const struct worker *worker) ON_WORKER;
 /* The earliest tick, or end of a pause. */
 uint64_t seats_deadline(const struct worker *worker) ON_WORKER;
+
+/* ---- fiber.c ---- */
+
+void fibers_init(struct worker *worker);
+/* After the thread has ended: those that wait are left where they are. */
+void fibers_fini(struct worker *worker);
+/* On the worker's thread, around everything. */
+void fibers_begin(struct worker *worker) ON_WORKER;
+void fibers_end(struct worker *worker) ON_WORKER;
+
+/* Makes those ready that were woken, or whose time has come. */
+void fibers_collect(struct worker *worker, uint64_t now) ON_WORKER;
+bool fibers_are_ready(const struct worker *worker) ON_WORKER;
+/* Ready, or woken by another thread. */
+bool fibers_are_wanted(const struct worker *worker) ON_WORKER;
+/* The earliest time at which something is to be done. */
+uint64_t fibers_deadline(const struct worker *worker) ON_WORKER;
+/* Those that are ready, by turns, until none is or the budget is used. */
+void fibers_run(struct worker *worker, uint64_t budget_ns) ON_WORKER;
 
 /* ---- help.c ---- */
 
