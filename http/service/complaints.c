@@ -84,3 +84,27 @@ complain_hint(struct complaints *complaints, const char *file, unsigned line,
 	add(complaints, true, file, line, format, args);
 	va_end(args);
 }
+
+static bool
+comes_before(const struct complaint *a, const struct complaint *b)
+{
+	int order = strcmp(a->file ? a->file : "", b->file ? b->file : "");
+
+	return order ? order < 0 : a->line < b->line;
+}
+
+/* By insertion: there are few, and most are in order. */
+void
+complaints_sort(struct complaints *complaints)
+{
+	for (unsigned i = 1; i < complaints->count; i++) {
+		struct complaint moved = complaints->list[i];
+		unsigned at = i;
+
+		for (;
+		     at > 0 && comes_before(&moved, &complaints->list[at - 1]);
+		     at--)
+			complaints->list[at] = complaints->list[at - 1];
+		complaints->list[at] = moved;
+	}
+}

@@ -11,7 +11,7 @@
 enum { COMPLAINTS_MAX = 100 };
 
 struct complaint {
-	char *file; /* NULL: the service as a whole */
+	char *file;    /* NULL: the service as a whole */
 	unsigned line; /* from 1; 0: the file as a whole */
 	bool warning;  /* a hint, such as a full scan: it does not stop */
 	char *text;
@@ -29,5 +29,8 @@ void complain(struct complaints *complaints, const char *file, unsigned line,
 	      const char *format, ...) PRINTF(4, 5);
 void complain_hint(struct complaints *complaints, const char *file,
 		   unsigned line, const char *format, ...) PRINTF(4, 5);
+/* By file and line, the service as a whole first; what is equal keeps its
+ * order. */
+void complaints_sort(struct complaints *complaints);
 
 #endif

@@ -23,11 +23,12 @@
 #include "http/action.h"
 #include "http/service/complaints.h"
 #include "http/service/files.h"
+#include "http/service/template.h"
 #include "storage/sql.h"
 
 enum {
 	ROUTE_STATEMENTS_MAX = 32,
-	ROUTE_SEGMENTS_MAX = 16,
+	ROUTE_SEGMENTS_MAX = TEMPLATE_SEGMENTS_MAX,
 	ROUTE_OPTIONALS_MAX = 32,
 	SERVICE_ROUTES_MAX = 2000,
 };
@@ -66,20 +67,21 @@ struct route_spec {
 	unsigned optional_count;
 	struct route_statement *statements;
 	unsigned statement_count;
-	char *summary; /* -- summary: for people and for the API's description */
+	char *summary; /* -- summary: for people and for the API's description
+			*/
 };
 
 /* service.conf */
 struct service_settings {
-	uint64_t requests_per_s;   /* 0: no limit */
-	uint64_t max_statements;   /* at the same time, beyond those answered in
-				      place: 64 */
-	uint64_t timeout_ms;       /* of a request's statements: 5s */
-	uint64_t max_body;         /* bytes: 1M */
-	uint64_t max_rows;         /* of a reply: 10000; beyond it is 413 */
-	uint64_t max_reply;        /* bytes of one: 8M */
-	uint64_t max_size;         /* of its database: 8G */
-	bool cache;                /* true */
+	uint64_t requests_per_s; /* 0: no limit */
+	uint64_t max_statements; /* at the same time, beyond those answered in
+				    place: 64 */
+	uint64_t timeout_ms;     /* of a request's statements: 5s */
+	uint64_t max_body;       /* bytes: 1M */
+	uint64_t max_rows;       /* of a reply: 10000; beyond it is 413 */
+	uint64_t max_reply;      /* bytes of one: 8M */
+	uint64_t max_size;       /* of its database: 8G */
+	bool cache;              /* true */
 	/* Of the daemon's stores, those that its SQL may see. */
 	char *stores[CONFIG_STORES_MAX];
 	unsigned store_count;
@@ -107,7 +109,8 @@ void service_spec_fini(struct service_spec *spec);
 void service_parse_routes(struct service_spec *spec,
 			  const struct service_file *file,
 			  struct complaints *complaints);
-/* service.conf's text, as libconfuse takes it. */
+/* service.conf's text, as libconfuse takes it; NULL: there is none, and all
+ * have their defaults. settings are the spec's, for service_spec_fini(). */
 void service_parse_settings(struct service_settings *settings,
 			    const struct service_file *file,
 			    struct complaints *complaints);
