@@ -185,6 +185,51 @@ lane_poke(struct lane *lane)
 	unpark(lane);
 }
 
+/*
+ * A fiber that waits. Its item may be gone as soon as it goes on, and the
+ * fiber too, and somebody else may wake it at any time. So it does not go on
+ * before the committer is through with both:
+ *
+ *   WAITS -> DONE   the committer, before it wakes the fiber
+ *   DONE -> LEFT    the committer, after; it touches neither from now on
+ */
+enum { WAKE_WAITS, WAKE_DONE, WAKE_LEFT };
+
+static void
+wake_fiber(struct lane_item *item)
+{
+	ck_pr_store_uint(&item->wake, WAKE_DONE);
+	fiber_wake(item->fiber);
+	HANDS_OVER(item);
+	/* Pairs with the load fence in lane_commit_wait(): who sees LEFT sees
+	 * the outcome. */
+	ck_pr_fence_store();
+	ck_pr_store_uint(&item->wake, WAKE_LEFT);
+}
+
+enum err
+lane_commit_wait(struct lane *lane, struct lane_item *item)
+{
+	enum err err;
+
+	item->source = NULL;
+	item->done = wake_fiber;
+	item->fiber = fiber_self();
+	item->wake = WAKE_WAITS;
+	assert(item->fiber);
+	err = lane_submit(lane, item);
+	if (err != ERR_OK)
+		return err;
+	while (ck_pr_load_uint(&item->wake) == WAKE_WAITS)
+		fiber_wait(UINT64_MAX);
+	/* The committer is between two lines of wake_fiber(). */
+	while (ck_pr_load_uint(&item->wake) != WAKE_LEFT)
+		fiber_yield();
+	ck_pr_fence_load();
+	TAKES_OVER(item);
+	return item->err;
+}
+
 /* ---- the committer: taking ---------------------------------------------- */
 
 static void

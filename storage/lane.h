@@ -17,6 +17,7 @@
 #include "core/affinity.h"
 #include "core/base.h"
 #include "core/err.h"
+#include "core/fiber.h"
 #include "core/sched.h"
 
 /* Bounds of one batch, so that it cannot hurt the tail of the others. */
@@ -51,6 +52,10 @@ struct lane_item {
 	 * it is the lane's until then. */
 	struct parcel parcel;
 	uint64_t queued_ns;
+
+	/* lane_commit_wait()'s. */
+	struct fiber *fiber;
+	unsigned wake; /* atomic: see lane.c */
 };
 
 /*
@@ -93,6 +98,14 @@ void lane_close(struct lane *lane);
  * error the item was not taken.
  */
 MUST_CHECK enum err lane_submit(struct lane *lane, struct lane_item *item);
+
+/*
+ * On a fiber: submits and waits until the item is done, and with it the
+ * lane. Errors of lane_submit(), or the outcome, which is item->err too. Sets
+ * item.source and item.done. A wake by anybody else that comes meanwhile does
+ * not end it, but the fiber's next wait may return at once.
+ */
+MUST_CHECK enum err lane_commit_wait(struct lane *lane, struct lane_item *item);
 
 /* Any thread: has idle() called soon. */
 void lane_poke(struct lane *lane);

@@ -92,14 +92,17 @@ struct sql_options {
 	const char *path;  /* of the file; its folder is there */
 	uint64_t max_size; /* bytes of the file; ERR_FULL beyond */
 	unsigned workers;  /* pools 0 to workers - 1 are the workers'; behind
-			      them are SLOW_THREADS of the slow lane's */
+			      them are SLOW_THREADS of the slow lane's, and one
+			      for other threads, one at a time (main) */
 	uint64_t max_age_ns; /* of what waits in the lane; 0: 50 ms */
 	struct sequence *sequence;
 	struct slow *slow; /* for the check after an unclean end; NULL: it is
 			      not checked */
-	/* Stores that kv_get() and the table `kv` may show, by name. Both are
-	 * copied. */
+	/* Stores that kv_get() and the table `kv` may show, and their names
+	 * there (NULL: kv_name()). All are copied. Each connection that has
+	 * used a store keeps one of its snapshots (kv_options.readers). */
 	struct kv *const *stores;
+	const char *const *store_names;
 	unsigned store_count;
 	bool scratch; /* a copy for trying something out: nothing is synced */
 	void (*on_fault)(void *arg, const char *name);
@@ -150,12 +153,16 @@ void sql_release(struct sql_stmt *stmt);
 /* What is known of a statement. Strings live until sql_release(). */
 bool sql_is_readonly(const struct sql_stmt *stmt);
 bool sql_is_explain(const struct sql_stmt *stmt);
-/* The same text and data may give other rows: random(), the time. */
+/* The same text and data may give other rows: random(), CURRENT_TIME. The date
+ * functions are not in it, as most calls of them depend on their arguments
+ * alone: one that asks the time when it is run sets sql_deps.lost. */
 bool sql_is_unstable(const struct sql_stmt *stmt);
 /* Cannot be sliced once it is under way: sorts. See struct sql_limits. */
 bool sql_sorts(const struct sql_stmt *stmt);
 /* CREATE, DROP, ALTER, ... */
 bool sql_changes_schema(const struct sql_stmt *stmt);
+/* To be written alone, see sql_submit(). */
+bool sql_is_vacuum(const struct sql_stmt *stmt);
 unsigned sql_parameter_count(const struct sql_stmt *stmt);
 /* Without its ":", "@" or "$"; NULL: it has a number only. From 0. */
 const char *sql_parameter_name(const struct sql_stmt *stmt, unsigned index);
@@ -175,7 +182,8 @@ MUST_CHECK enum err sql_full_scans(struct sql_reader *reader,
 						 int64_t rows),
 				   void *arg);
 
-/* From 0. What the value points to is copied. */
+/* From 0. What the value points to lives until sql_release(). ERR_STEPS: too
+ * large for a worker's reader, not for a slow thread's. */
 MUST_CHECK enum err sql_bind(struct sql_stmt *stmt, unsigned index,
 			     const struct sql_value *value);
 
@@ -229,7 +237,9 @@ void sql_end(struct sql_reader *reader);
 void sql_run(struct sql_stmt *stmt, const struct sql_limits *limits);
 
 enum sql_step { SQL_ROW, SQL_DONE, SQL_FAILED };
-/* SQL_FAILED: error says why; the statement is to be released. */
+/* SQL_FAILED: error says why; the statement is to be released. Values are at
+ * most 1 MiB on a worker's reader and 16 MiB elsewhere: with limits.steps or
+ * slices, ERR_STEPS says that it may fit on a slow thread. */
 MUST_CHECK enum sql_step sql_step(struct sql_stmt *stmt,
 				  struct sql_error *error);
 /* Of the current row; lives until the next step. */

@@ -3,7 +3,8 @@
  * What the files of a database share. Includes SQLite, so nobody else includes
  * it but the tests.
  *
- *   sql.c            open, close, figures; the library's own set-up
+ *   sql.c            open, close, figures
+ *   sql_environ.c    the library's set-up: what it stands on
  *   sql_connect.c    a connection: its settings and limits, what is kept
  *   sql_prepare.c    statements: kept, prepared, described
  *   sql_authorize.c  what a statement may do, and what it reads and writes
@@ -13,11 +14,13 @@
  *   sql_pool.c       readers, and who waits for one
  *   sql_commit.c     a batch: savepoints, commit, publish; or one by one
  *   sql_checkpoint.c the WAL
- *   sql_migrate.c    migrations, copies, the check after an unclean end
+ *   sql_migrate.c    migrations
+ *   sql_copy.c       copies, the check after an unclean end
  */
 #ifndef STORAGE_SQL_INTERNAL_H
 #define STORAGE_SQL_INTERNAL_H
 
+#include <pthread.h>
 #include <sqlite3.h>
 
 #include "storage/sql.h"
@@ -33,16 +36,43 @@ sql_word_set_add(struct sql_word_set *set, unsigned word)
 	set->bits[word / 64] |= UINT64_C(1) << (word % 64);
 }
 
+static inline void
+sql_word_set_join(struct sql_word_set *set, const struct sql_word_set *more)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(set->bits); i++)
+		set->bits[i] |= more->bits[i];
+}
+
+static inline bool
+sql_word_set_is_empty(const struct sql_word_set *set)
+{
+	uint64_t any = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(set->bits); i++)
+		any |= set->bits[i];
+	return any == 0;
+}
+
+static inline bool
+sql_word_set_has(const struct sql_word_set *set, unsigned word)
+{
+	return set->bits[word / 64] >> (word % 64) & 1;
+}
+
 /* The word of a table; case does not matter, as in SQL. */
 unsigned sql_word_of_table(const char *table);
 
 struct sql_connection;
 
+/* The pool of main and other threads that are neither worker nor slow: used
+ * by one thread at a time. Behind those of the slow lane. */
+enum { SQL_POOLS_EXTRA = SLOW_THREADS + 1 };
+
 /* Prepared, in the list of what its connection keeps. The connection's. */
 struct sql_stmt {
 	sqlite3_stmt *handle;
 	struct sql_connection *connection;
-	const char *text; /* a copy, with its length and policy */
+	const char *text; /* in bytes */
 	size_t text_len;
 	enum sql_policy policy;
 	uint64_t hash;
@@ -54,13 +84,45 @@ struct sql_stmt {
 	 * it anew. */
 	struct sql_word_set reads, writes;
 	bool unstable, sorts, schema, vacuum, explain, readonly;
+	bool kept; /* in the list; else it ends with sql_release() */
 
 	/* While it runs. */
 	const struct sql_limits *limits;
 	uint64_t steps;      /* of the virtual machine, about */
 	uint64_t slice_ns;   /* when this piece began */
 	uint64_t longest_ns; /* of the pieces */
-	bool gave_row;
+	bool bound, stepped, gave_row;
+
+	char bytes[]; /* of text */
+};
+
+/* One store's snapshot, made when it is first used, and the store's word from
+ * before it was opened. */
+struct sql_store_read {
+	struct kv_read *read;
+	uint64_t word;
+	bool open;
+};
+
+enum {
+	/* Of the stack, for one call of the library: less than half of a
+	 * fiber's. */
+	SQL_STACK_MAX = 96 << 10,
+	/* Bytes of a value. A worker's reader gives up what is longer: such
+	 * values cannot be sliced. */
+	SQL_VALUE_MAX_SHORT = 1 << 20,
+	SQL_VALUE_MAX = 16 << 20,
+	SQL_BUCKETS = 512, /* of a connection's statements */
+};
+
+/* Handles of ours that a connection keeps. */
+enum sql_own {
+	SQL_OWN_BEGIN,
+	SQL_OWN_END,
+	SQL_OWN_ROLLBACK,
+	SQL_OWN_VERSION,  /* of the schema */
+	SQL_OWN_VIRTUALS, /* names of virtual tables */
+	SQL_OWN_COUNT,
 };
 
 /* What SQLite's callbacks find the connection's state by. One thread at a
@@ -70,25 +132,89 @@ struct sql_connection {
 	sqlite3 *db;
 	bool writes;           /* the committer's */
 	unsigned pool;         /* a reader's */
-	struct sql_connection *next; /* in its pool, free */
+	bool is_short; /* a worker's reader: SQL_VALUE_MAX_SHORT */
 
 	struct sql_stmt **buckets;
 	struct sql_stmt *newest, *oldest;
 	unsigned kept;
+	unsigned held; /* statements */
+	bool begun;    /* sql_begin() */
+	sqlite3_stmt *own[SQL_OWN_COUNT];
+
+	/* Names of the virtual tables in version virtuals_of of the schema, a
+	 * NUL behind each. */
+	struct buffer virtuals;
+	int virtuals_of;
 
 	struct sql_stmt *preparing, *running; /* for the callbacks */
-	struct sql_error *error;              /* where they say why not */
-	enum err refused;                     /* by the authorizer, fail() or
-						 the progress handler */
+	enum err refused;                     /* by the authorizer, fail(), kv
+						 or the progress handler */
 	unsigned chosen_status;               /* fail()'s */
 	char refusal[400];
 
-	/* Snapshots of the stores, made when they are first used. */
-	struct kv_read **reads;
+	/* One a store; NULL without stores. */
+	struct sql_store_read *reads;
+	bool reads_open;
+
+	/* See sql_environ.c: bytes taken since the statement was begun, how
+	 * many it may take, where the stack was, and why there was no more. */
+	int64_t memory, memory_max;
+	uintptr_t stack_top;
+	enum sql_lack {
+		SQL_LACK_NOTHING,
+		SQL_LACK_MEMORY,
+		SQL_LACK_BUDGET,
+		SQL_LACK_STACK,
+	} lack;
 };
 
 struct sql_reader {
 	struct sql_connection connection;
+	struct sql_reader *next; /* in its pool, free */
+	uint64_t given_ns;       /* since when it is free, coarse */
+};
+
+/* Statements of the committer's own, prepared once. */
+enum sql_fixed {
+	SQL_FIXED_BEGIN,
+	SQL_FIXED_COMMIT,
+	SQL_FIXED_ROLLBACK,
+	SQL_FIXED_SAVEPOINT,
+	SQL_FIXED_RELEASE,
+	SQL_FIXED_ROLLBACK_TO,
+	SQL_FIXED_COUNT
+};
+
+/* What writes and checkpoints. The committer's, but while it does not run. */
+struct sql_committer {
+	struct sql_connection connection;
+	sqlite3_stmt *fixed[SQL_FIXED_COUNT];
+	uint64_t page_size;
+	uint64_t scratch_seq; /* where there is no sequence */
+
+	bool faulty;          /* nothing is to be written any more */
+
+	/* The batch. */
+	size_t batch_max;            /* halved while batches do not fit */
+	struct sql_word_set written; /* by what will be committed */
+	uint64_t numbered;       /* writes that changed something */
+	uint64_t batch_changes;  /* rows */
+	bool touched;            /* a statement ran that could write */
+	struct sql_stmt *vacuum; /* the one that is being run */
+
+	/* The WAL: see sql_checkpoint.c. */
+	unsigned frames;    /* in it, by the last commit's hook */
+	bool hooked;        /* the hook was called: a commit wrote frames */
+	unsigned moved;     /* by the last complete checkpoint */
+	bool pending;       /* some that no complete checkpoint had */
+	bool in_file;       /* the file of the WAL may not be empty */
+	bool poked;         /* idle() knows of them */
+	unsigned retry_frames;   /* no restart before there are so many */
+	uint64_t committed_ns;   /* the last commit with frames */
+	uint64_t checkpoint_at_ns, truncate_at_ns; /* not before */
+	uint64_t complained_ns;  /* of a slow reader */
+	uint64_t changes;        /* rows, since the last analysis */
+	uint64_t analyzed_ns;    /* 0: never */
 };
 
 struct sql {
@@ -100,14 +226,21 @@ struct sql {
 	struct sql_pool *pools; /* one a worker and a slow thread */
 	unsigned pool_count;
 
-	/* The committer's. */
-	struct sql_connection writer;
-	struct sql_checkpointer *checkpointer;
+	struct sql_committer committer;
+
+	/* Atomic: set once, by sql_close(). Ends migrations and copies. */
+	unsigned closing;
+
+	/* The check after an unclean end. check_db is under the lock, as long
+	 * as it may be interrupted. */
+	struct slow_job check_job;
+	pthread_mutex_t check_lock;
+	pthread_cond_t check_ended;
+	sqlite3 *check_db;
 
 	/* Atomic: figures, see struct sql_stats. */
 	alignas(CACHE_LINE) uint64_t file_bytes;
 	uint64_t wal_bytes, checkpoints, checkpoint_ns, prepared;
-	unsigned readers, readers_busy;
 	unsigned full, checking, damaged;
 };
 
@@ -117,6 +250,20 @@ enum err err_from_sqlite(int rc);
 /* A sentence for the operator; returns err. */
 enum err sql_say(char *message, size_t size, enum err err, const char *format,
 		 ...) PRINTF(4, 5);
+
+/* ---- sql_environ.c ------------------------------------------------------- */
+
+/* The library's own set-up, once: sql_open() begins with it. */
+MUST_CHECK enum err sql_environ_init(void);
+/* The file system to open databases with: unix-excl, and a clock that tells
+ * who asks. */
+extern const char sql_vfs_name[];
+/* From here to the end this thread's SQLite works for the connection: whom
+ * memory is counted to, and who asks the time. Around every call that may
+ * run or prepare SQL. After a fiber has yielded in between, it resumes. */
+void sql_environ_enter(struct sql_connection *connection);
+void sql_environ_resume(struct sql_connection *connection);
+void sql_environ_leave(void);
 
 /* ---- sql_connect.c, sql_prepare.c, sql_step.c ---------------------------- */
 
@@ -130,18 +277,74 @@ MUST_CHECK enum err sql_connection_prepare(struct sql_connection *connection,
 					   const struct sql_text *text,
 					   struct sql_stmt **out,
 					   struct sql_error *error);
-/* Fills error from what the connection says, or from a callback's refusal. */
+/* The first statement of a text, with the NUL that is counted as its last
+ * byte; it is not kept. *out is NULL where there is none, *next is what is
+ * behind it. */
+MUST_CHECK enum err
+sql_connection_prepare_next(struct sql_connection *connection,
+			    struct bytes text, enum sql_policy policy,
+			    struct sql_stmt **out, const char **next,
+			    struct sql_error *error);
+/* Fills error from what the connection says, or from a callback's refusal. The
+ * second for what comes of preparing. */
 enum err sql_connection_error(struct sql_connection *connection, int rc,
 			      struct sql_error *error);
+enum err sql_connection_prepare_error(struct sql_connection *connection, int rc,
+				      struct sql_error *error);
+/* sql_environ_enter(), and forgets refusals and lacks of before. */
+void sql_connection_enter(struct sql_connection *connection);
 /* Gives the snapshots of stores back: when nothing runs any more. */
 void sql_connection_rest(struct sql_connection *connection);
 /* A piece of SQL of ours, such as "BEGIN": not authorized, not kept. */
 int sql_exec(struct sql_connection *connection, const char *sql);
 
+/* One of the connection's own, prepared when first used; NULL: it cannot be.
+ * The second runs it to its end. */
+sqlite3_stmt *sql_own(struct sql_connection *connection, enum sql_own own);
+int sql_exec_own(struct sql_connection *connection, enum sql_own own);
+/* All that is kept. None is held. */
+void sql_statements_drop(struct sql_connection *connection);
+/* Says it for sql_connection_error(), unless something was said before. */
+void sql_refuse(struct sql_connection *connection, enum err err,
+		const char *format, ...) PRINTF(3, 4);
+
+/* sql_authorize.c */
+int sql_authorize(void *connection, int action, const char *first,
+		  const char *second, const char *database, const char *inner);
+/* sql_functions.c, sql_vtab.c; SQLite's codes. */
+int sql_functions_add(struct sql_connection *connection);
+int sql_vtab_add(struct sql_connection *connection);
+/* sql_step.c: the progress handler, every SQL_OPS_PER_LOOK operations. */
+enum { SQL_OPS_PER_LOOK = 150 };
+int sql_progress(void *connection);
+
+/* sql_functions.c. The store that the connection's SQL knows by this name;
+ * store_count: none. */
+unsigned sql_store_find(const struct sql *sql, struct bytes name);
+/* A snapshot of the store, the same until sql_connection_rest(), and the word
+ * of what is going to be read from it into the running statement's
+ * dependencies. */
+MUST_CHECK enum err sql_store_open(struct sql_connection *connection,
+				   unsigned store, const uint64_t *word,
+				   struct kv_read **out);
+/* What was read ends at that time. */
+void sql_store_note_expiry(struct sql_connection *connection,
+			   uint64_t expires_ms);
+
+/* sql_step.c: marks what the running statement reads as not known in full. */
+void sql_connection_lose(struct sql_connection *connection);
+/* False: there is no room for it. */
+bool sql_deps_has(const struct sql_deps *deps, const uint64_t *word);
+MUST_CHECK bool sql_deps_add(struct sql_deps *deps, const uint64_t *word,
+			     uint64_t value);
+
 /* ---- sql_pool.c ---------------------------------------------------------- */
 
+/* options.workers + SQL_POOLS_EXTRA of them. */
 MUST_CHECK enum err sql_pools_init(struct sql *sql);
 void sql_pools_fini(struct sql *sql);
+/* Any thread: connections that are open, and taken. */
+void sql_pools_count(const struct sql *sql, unsigned *open, unsigned *busy);
 
 /* ---- sql_commit.c, sql_checkpoint.c: the committer's --------------------- */
 
@@ -150,9 +353,46 @@ size_t sql_commit(void *sql, struct lane_item **items, size_t count,
 uint64_t sql_idle(void *sql, bool *fault);
 
 /* Before the committer runs: the settings of the file, the WAL of before. */
-MUST_CHECK enum err sql_writer_open(struct sql *sql, char *message,
-				    size_t message_size);
-/* After it has ended. */
-void sql_writer_close(struct sql *sql);
+MUST_CHECK enum err sql_committer_open(struct sql *sql, char *message,
+				       size_t message_size);
+/* After it has ended. healthy: what is in the WAL may be moved to the file. */
+void sql_committer_close(struct sql *sql, bool healthy);
+
+/* Runs a fixed statement to its end. */
+int sql_fixed_run(struct sql *sql, enum sql_fixed fixed);
+/* count numbers, the last of them into *last. */
+MUST_CHECK enum err sql_take_numbers(struct sql *sql, uint64_t count,
+				     uint64_t *last);
+/*
+ * run() commits, or makes changes and commits them; SQLite's codes. The words
+ * of the set are odd meanwhile, and new afterwards, from the number seq
+ * that nobody else has. A commit that wrote nothing leaves them as they were.
+ */
+int sql_publish(struct sql *sql, const struct sql_word_set *set, uint64_t seq,
+		int (*run)(struct sql *sql));
+void sql_word_set_fill(struct sql_word_set *set);
+/* A code that the committer got: is the file, or what is known of it, not to
+ * be trusted any more? Logs it. */
+bool sql_is_fault(struct sql *sql, int rc, const char *what);
+
+/* Between batches. False: a fault. */
+MUST_CHECK bool sql_checkpoint_if_long(struct sql *sql);
+/* After a commit with frames: has idle() called when it is time. */
+void sql_checkpoint_later(struct sql *sql);
+void sql_note_file_size(struct sql *sql);
+
+/* ---- sql_migrate.c ------------------------------------------------------- */
+
+/* What the lane carries for migrations: a write without statements. */
+struct sql_script;
+/* On the committer. */
+void sql_script_run(struct sql *sql, struct sql_write *write, bool *fault);
+
+/* ---- sql_copy.c: the check after an unclean end -------------------------- */
+
+/* On a slow thread. */
+void sql_check_begin(struct sql *sql);
+/* Interrupts it and waits for its end. */
+void sql_check_end(struct sql *sql);
 
 #endif
