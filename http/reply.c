@@ -328,6 +328,26 @@ reply_send_stream(struct reply *reply, const struct stream *stream)
 
 /* ---- problems ----------------------------------------------------------- */
 
+/* A detail may quote a client's text, and end where its buffer did: in the
+ * middle of a character. */
+static void
+keep_utf8(char *text)
+{
+	size_t len = strlen(text);
+
+	for (unsigned i = 0; i < 4; i++) {
+		if (json_is_utf8((struct bytes){ text, len - i })) {
+			text[len - i] = '\0';
+			return;
+		}
+		if (i == len)
+			break;
+	}
+	for (; *text; text++)
+		if ((unsigned char)*text >= 0x80)
+			*text = '?';
+}
+
 static void
 problem_text(struct buffer *out, const struct request *request, unsigned status,
 	     const char *code, int index, const char *detail)
@@ -364,16 +384,16 @@ problem_text(struct buffer *out, const struct request *request, unsigned status,
 static void
 log_failure(const struct request *request, unsigned status, const char *detail)
 {
-	char quoted[256];
+	char quoted[256], what[1024];
 
 	log_warn(
 		"request failed status=%u method=%s route=%s request_id=%.*s "
-		"traceparent=%s detail=\"%s\"",
+		"traceparent=%s detail=%s",
 		status, method_name(request->method),
 		resource_template(request->resource), (int)request->id_len,
 		request->id,
 		log_quote(quoted, sizeof(quoted), request->headers.traceparent),
-		detail);
+		log_quote(what, sizeof(what), bytes_of(detail)));
 }
 
 static void
@@ -412,6 +432,7 @@ reply_problem(struct request *request, unsigned status, const char *code,
 	va_start(args, detail);
 	vsnprintf(text, sizeof(text), detail, args);
 	va_end(args);
+	keep_utf8(text);
 	reply_begin(&reply, request, status);
 	send_problem(&reply, code, -1, text);
 }
@@ -427,6 +448,7 @@ reply_problem_index(struct request *request, unsigned status, const char *code,
 	va_start(args, detail);
 	vsnprintf(text, sizeof(text), detail, args);
 	va_end(args);
+	keep_utf8(text);
 	reply_begin(&reply, request, status);
 	send_problem(&reply, code, index, text);
 }
@@ -488,6 +510,7 @@ reply_cut_problem(struct request *request, unsigned status, const char *code,
 	va_start(args, detail);
 	vsnprintf(text, sizeof(text), detail, args);
 	va_end(args);
+	keep_utf8(text);
 	buffer_init(&body, 4096);
 	buffer_init(&out, 8192);
 	problem_text(&body, request, status, code, -1, text);

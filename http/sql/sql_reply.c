@@ -52,21 +52,6 @@ reply_sql_error(struct request *request, const struct sql_error *error)
 }
 
 void
-reply_sql_busy(struct request *request, enum err err)
-{
-	if (err != ERR_DEADLINE) {
-		reply_error(request, err);
-		return;
-	}
-	/* Nothing was begun: to try again is safe, which a 504 would not
-	 * say. */
-	reply_problem(request, 503, NULL,
-		      "all connections to the database are in use, %d on each "
-		      "worker",
-		      SQL_READERS_MAX);
-}
-
-void
 sql_error_set(struct sql_error *error, enum err err, const char *message, ...)
 {
 	va_list args;
@@ -77,4 +62,27 @@ sql_error_set(struct sql_error *error, enum err err, const char *message, ...)
 	va_start(args, message);
 	vsnprintf(error->message, sizeof(error->message), message, args);
 	va_end(args);
+}
+
+void
+sql_error_busy(struct sql_error *error, enum err err)
+{
+	/* Nothing was begun: to try again is safe, which a 504 would not
+	 * say. */
+	if (err == ERR_DEADLINE)
+		sql_error_set(error, ERR_OVERLOADED,
+			      "all connections to the database are in use, %d "
+			      "on each worker",
+			      SQL_READERS_MAX);
+	else
+		sql_error_set(error, err, NULL);
+}
+
+void
+reply_sql_busy(struct request *request, enum err err)
+{
+	struct sql_error error;
+
+	sql_error_busy(&error, err);
+	reply_sql_error(request, &error);
 }

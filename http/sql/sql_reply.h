@@ -23,7 +23,8 @@ void reply_sql_error(struct request *request,
 /* The same with the index of the statement that it is about; -1: none. */
 void reply_sql_error_index(struct request *request,
 			   const struct sql_error *error, int index) ON_WORKER;
-/* A reader could not be taken. */
+/* A reader could not be taken, for this reason. */
+void sql_error_busy(struct sql_error *error, enum err err);
 void reply_sql_busy(struct request *request, enum err err) ON_WORKER;
 
 /* An error of ours in the form of a statement's. message NULL: err's text. */
