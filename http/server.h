@@ -72,8 +72,8 @@ struct server {
 	/* Set before the workers start, then never changed. */
 	const struct config *config;
 	struct sched *sched;
-	struct kv *stores[CONFIG_STORES_MAX];
-	unsigned store_count;
+	struct kv *stores[CONFIG_STORES_MAX]; /* those of services behind */
+	unsigned store_count; /* atomic: server_store_count() */
 	struct shard **shards;
 	unsigned shard_count;
 	struct listener *listeners;
@@ -115,6 +115,18 @@ void local_begin(void *server, unsigned index);
 void local_end(void *server, unsigned index);
 /* After all workers have ended. */
 void local_fini(struct local *local);
+
+/* Any thread. A service may bring stores of its own: there are more then, and
+ * never fewer. */
+static inline unsigned
+server_store_count(const struct server *server)
+{
+	unsigned count = ck_pr_load_uint(&server->store_count);
+
+	/* Pairs with open_store() in tenant.c. */
+	ck_pr_fence_load();
+	return count;
+}
 
 bool server_draining(const struct server *server);
 bool server_faulty(const struct server *server);

@@ -117,6 +117,14 @@ MUST_CHECK enum err sql_open(struct sql **out,
 /* Commits what was submitted, checkpoints. No reader is taken by then. */
 void sql_close(struct sql *sql);
 
+/*
+ * The stores that its statements may see from now on, in place of those of
+ * before; names may be NULL. One thread at a time. ERR_FULL: SQL_STORES_MAX
+ * different ones have been given by now.
+ */
+MUST_CHECK enum err sql_set_stores(struct sql *sql, struct kv *const *stores,
+				   const char *const *names, unsigned count);
+
 const char *sql_name(const struct sql *sql);
 struct lane *sql_lane(struct sql *sql);
 /* SQL_WORDS words, which outlive the database: those who kept a number may

@@ -47,6 +47,7 @@ static void
 add(struct catalog *catalog, struct service *service)
 {
 	catalog->services[catalog->count++] = service;
+	service->tenant->versions += !service->catalogs;
 	service->catalogs++;
 }
 
@@ -96,8 +97,14 @@ catalog_create(unsigned workers, const struct catalog *old,
 void
 catalog_destroy(struct catalog *catalog)
 {
-	for (unsigned i = 0; i < catalog->count; i++)
-		catalog->services[i]->catalogs--;
+	for (unsigned i = 0; i < catalog->count; i++) {
+		struct service *service = catalog->services[i];
+
+		if (--service->catalogs)
+			continue;
+		service->tenant->versions--;
+		service_destroy(service);
+	}
 	free(catalog->services);
 	free(catalog);
 }

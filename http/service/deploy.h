@@ -18,9 +18,13 @@
 
 struct deploys;
 
+/* Publishes the first catalog, an empty one. What it opens it opens with
+ * server's config, sequence, slow lane, stores and on_fault. */
 MUST_CHECK enum err deploys_create(struct server *server, struct deploys **out);
 /* After the workers have ended: closes the databases. */
 void deploys_destroy(struct deploys *deploys);
+/* Services that are in force. */
+unsigned deploys_count(struct deploys *deploys);
 
 /*
  * At the start, and on HUP: brings up what was deployed before, then deploys
@@ -30,23 +34,39 @@ void deploys_destroy(struct deploys *deploys);
  */
 bool deploys_load(struct deploys *deploys);
 
-/* Checks only: *pending counts migrations that would be applied. */
+struct deploy_outcome {
+	uint64_t version;
+	unsigned migrations; /* applied */
+	bool unchanged;      /* the files are those in force: nothing was
+				done, and version is theirs */
+};
+
+/*
+ * Errors of all that follow. ERR_BAD: see complaints, which also get hints on
+ * success. ERR_NOTFOUND: no such service. ERR_FULL, ERR_IO, ERR_FAULT,
+ * ERR_NOMEM: the disk, or memory; complaints say what was done. On an error
+ * the version in force goes on.
+ */
+
+/* Takes files. Checks only: *pending counts migrations that would be
+ * applied. */
 MUST_CHECK enum err deploys_check(struct deploys *deploys,
 				  struct service_files *files,
 				  unsigned *pending,
 				  struct complaints *complaints);
-/* Takes files. *version is the new one's; an unchanged service keeps its
- * version. */
+/* Takes files. When it returns, no request begins with the old version. */
 MUST_CHECK enum err deploys_deploy(struct deploys *deploys,
 				   struct service_files *files,
-				   uint64_t *version,
+				   struct deploy_outcome *outcome,
 				   struct complaints *complaints);
-/* To the version before, which must fit the schema as it is now. ERR_NOTFOUND:
- * no such service, or no version before. */
+/* To the version before, which must fit the schema as it is now. ERR_NOTFOUND
+ * also: there is no version before. */
 MUST_CHECK enum err deploys_rollback(struct deploys *deploys, const char *name,
 				     uint64_t *version,
 				     struct complaints *complaints);
-/* Out of service at once. Its database stays in data_dir unless purge. */
+/* Out of service when it returns. Its database stays in data_dir unless purge,
+ * which also empties its own stores. The database is closed, and purged, when
+ * the last request of the service has ended. */
 MUST_CHECK enum err deploys_remove(struct deploys *deploys, const char *name,
 				   bool purge);
 

@@ -502,8 +502,7 @@ build_routes(struct service *service, struct sql *sql,
 /* ---- life ---------------------------------------------------------------- */
 
 struct service *
-service_build(struct service_files *files, struct sql *sql,
-	      struct complaints *complaints)
+service_create(struct service_files *files, struct complaints *complaints)
 {
 	struct service *service = calloc(1, sizeof(*service));
 
@@ -518,13 +517,32 @@ service_build(struct service_files *files, struct sql *sql,
 	snprintf(service->prefix, sizeof(service->prefix), "/%s",
 		 service->files.name);
 	service_parse(&service->spec, &service->files, complaints);
-	service->routes = calloc(
-		service->spec.route_count ? service->spec.route_count : 1,
-		sizeof(*service->routes));
+	return service;
+}
+
+void
+service_prepare(struct service *service, struct sql *sql,
+		struct complaints *complaints)
+{
+	unsigned count = service->spec.route_count;
+
+	assert(!service->routes);
+	service->routes = calloc(count ? count : 1, sizeof(*service->routes));
 	if (!service->routes || tree_create(&service->tree))
 		complain(complaints, NULL, 0, "%s", err_text(ERR_NOMEM));
 	else
 		build_routes(service, sql, complaints);
+}
+
+struct service *
+service_build(struct service_files *files, struct sql *sql,
+	      struct complaints *complaints)
+{
+	struct service *service = service_create(files, complaints);
+
+	if (!service)
+		return NULL;
+	service_prepare(service, sql, complaints);
 	if (!complaints->errors)
 		return service;
 	service_destroy(service);

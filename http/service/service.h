@@ -108,12 +108,12 @@ struct tenant {
 	/* Changes only while no request can have a service of this name. */
 	struct sql *sql;
 	unsigned index;
-	struct tenant *next; /* the deploys' */
 
-	/* Under the deploys' lock: counters by method and template. */
-	struct tenant_route *routes;
-	/* Under the same: see deploy_tenant.c. */
-	struct tenant_state *state;
+	/* Under the deploys' lock. */
+	struct tenant *next;
+	unsigned versions;           /* that some catalog has */
+	struct tenant_route *routes; /* counters by method and template */
+	struct tenant_state *state;  /* see deploy_internal.h */
 
 	/* Atomic: the request limit, see limit.c: the time at which the next
 	 * request would be due if all came evenly. */
@@ -140,11 +140,20 @@ struct service {
 };
 
 /*
- * Builds a service from its files: parses, then prepares each statement on
- * sql, whose schema is the migrated one, and accounts for each parameter.
- * Takes files. NULL: see complaints, which also gets hints. On a slow thread,
- * or before the workers.
+ * A service from its files, which it takes: they are parsed. NULL: no memory.
+ * What is wrong is in complaints, and the rest can still be prepared, so that
+ * all of it is said.
  */
+struct service *service_create(struct service_files *files,
+			       struct complaints *complaints);
+/*
+ * Prepares each statement on sql, whose schema is the migrated one, and
+ * accounts for each parameter. complaints also get hints. sql is not kept. On
+ * a slow thread, or on main.
+ */
+void service_prepare(struct service *service, struct sql *sql,
+		     struct complaints *complaints);
+/* Both. NULL: see complaints. */
 struct service *service_build(struct service_files *files, struct sql *sql,
 			      struct complaints *complaints);
 void service_destroy(struct service *service);
@@ -191,10 +200,11 @@ struct catalog {
 };
 
 /* A copy of old's list with service in it, or without name; old NULL: empty.
- * The services are shared. NULL: no memory. */
+ * Services are shared between catalogs: the last that has one destroys it.
+ * NULL: no memory, and service is still the caller's. */
 struct catalog *catalog_create(unsigned workers, const struct catalog *old,
 			       struct service *service, const char *name);
-/* Not its services. */
+/* And the services that no other one has. */
 void catalog_destroy(struct catalog *catalog);
 
 /* NULL: no such service. name is the path's first segment, raw. */

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of deploying share.
+ *
+ *	deploy.c        what is asked for: check, deploy, roll back, remove
+ *	deploy_load.c   the start, and HUP
+ *	deploy_try.c    a version is checked, without a trace
+ *	deploy_swap.c   catalogs: publishing one, destroying what is unused
+ *	deploy_disk.c   data_dir/services
+ *	tenant.c        names, their databases, stores and counters
+ *
+ * All of it under deploys->lock.
+ */
+#ifndef HTTP_SERVICE_DEPLOY_INTERNAL_H
+#define HTTP_SERVICE_DEPLOY_INTERNAL_H
+
+#include <limits.h>
+#include <pthread.h>
+
+#include "http/service/deploy.h"
+
+enum {
+	/* Versions that a rollback can go through, the one in force
+	 * included. */
+	DEPLOY_HISTORY = 5,
+};
+
+/* What is known of a name. The first part is the file `current`. */
+struct tenant_state {
+	uint64_t history[DEPLOY_HISTORY]; /* newest first; the first is in
+					     force */
+	unsigned count;                   /* 0: it is not in service */
+	uint64_t last; /* the highest version that there ever was */
+	uint64_t deployed_ms;
+	/* Of the folder in service_dir when it was last loaded from there. */
+	bool loaded;
+	uint64_t loaded_checksum;
+
+	/* Removed, but requests of it run. */
+	bool closing, purge;
+	uint32_t own_stores; /* bit per store of the server */
+};
+
+struct deploys {
+	struct server *server;
+	unsigned workers;
+	char *dir; /* data_dir/services */
+	pthread_mutex_t lock;
+
+	/* Under the lock. */
+	struct tenant *tenants;
+	unsigned tenant_count;
+	bool started; /* what was in force before is up again */
+	/* As they were opened, by index in server->stores. */
+	struct config_store stores[CONFIG_STORES_MAX];
+};
+
+/* ---- deploy_disk.c ------------------------------------------------------- */
+
+/* A path below deploys->dir; asserts that it fits: names are short. */
+void deploy_path(const struct deploys *deploys, char path[PATH_MAX],
+		 const char *format, ...) PRINTF(3, 4);
+/* The file `current`. ERR_NOTFOUND: there is none. ERR_BAD: it is damaged. */
+MUST_CHECK enum err deploy_state_read(const struct deploys *deploys,
+				      const char *name,
+				      struct tenant_state *state);
+MUST_CHECK enum err deploy_state_write(const struct deploys *deploys,
+				       const struct tenant *tenant);
+/* A folder or file and all that is in it; what cannot be removed is logged. */
+void deploy_remove_tree(const char *path);
+/* Versions that are too old. */
+void deploy_prune(const struct deploys *deploys, const struct tenant *tenant);
+/* Calls see() for the names of folders in path, by name; hidden ones are left
+ * out. */
+MUST_CHECK enum err deploy_each_folder(const char *path,
+				       void (*see)(void *arg, const char *name),
+				       void *arg);
+
+/* ---- tenant.c ------------------------------------------------------------ */
+
+/* NULL: there is none. */
+struct tenant *tenant_find(const struct deploys *deploys, const char *name);
+/* The same; made if needed, with its state from the disk. NULL: complained. */
+struct tenant *tenant_get(struct deploys *deploys, const char *name,
+			  struct complaints *complaints);
+/* Its database is there, open or not. */
+bool tenant_has_database(const struct deploys *deploys,
+			 const struct tenant *tenant);
+/* Opens it, or makes it; nothing where it is open. Complains. */
+MUST_CHECK enum err tenant_open(struct deploys *deploys, struct tenant *tenant,
+				const struct service_settings *settings,
+				struct complaints *complaints);
+/* Where nobody uses it. */
+void tenant_close(struct tenant *tenant);
+/* What is wrong with the stores that the settings name. Changes nothing. */
+void tenant_check_stores(const struct deploys *deploys,
+			 const struct tenant *tenant,
+			 const struct service_settings *settings,
+			 struct complaints *complaints);
+/* Opens its own stores, and lets its SQL see those that it may see. */
+MUST_CHECK enum err tenant_give_stores(struct deploys *deploys,
+				       struct tenant *tenant,
+				       const struct service_settings *settings,
+				       struct complaints *complaints);
+/* Counters for each route: those of before where there were any. */
+MUST_CHECK enum err tenant_give_counters(const struct deploys *deploys,
+					 struct tenant *tenant,
+					 struct service *service);
+/* Removed, and not used any more: the rest of it. */
+void tenant_finish(struct deploys *deploys, struct tenant *tenant);
+void tenant_destroy(struct tenant *tenant);
+
+/* ---- deploy_try.c -------------------------------------------------------- */
+
+/* A version on its way. */
+struct attempt {
+	struct deploys *deploys;
+	struct tenant *tenant;
+	struct complaints *complaints;
+	struct service *service; /* made and prepared */
+	unsigned pending;        /* migrations */
+};
+
+/* Takes files. ERR_BAD: complained. On an error there is no service. */
+MUST_CHECK enum err attempt_check(struct attempt *attempt,
+				  struct service_files *files);
+/* Says which migration it is about, and where in it. */
+void attempt_complain(struct attempt *attempt, const struct sql_error *error);
+
+/* ---- deploy_swap.c ------------------------------------------------------- */
+
+/* A catalog with service as name's, or without name. NULL: no memory. */
+struct catalog *swap_prepare(struct deploys *deploys, struct tenant *tenant,
+			     struct service *service);
+/* In force, when it returns, for every request that begins. */
+void swap_publish(struct deploys *deploys, struct catalog *catalog);
+/* Destroys what nobody uses any more. */
+void swap_reap(struct deploys *deploys);
+/* NULL: it is not in force. */
+const struct service *swap_current(const struct deploys *deploys,
+				   const char *name);
+
+/* ---- deploy.c ------------------------------------------------------------ */
+
+/* deploys_deploy() for who has the lock. loaded: they are those of the folder
+ * in service_dir. */
+MUST_CHECK enum err deploy_locked(struct deploys *deploys,
+				  struct service_files *files, bool loaded,
+				  struct deploy_outcome *outcome,
+				  struct complaints *complaints);
+/* A version from the disk, parsed, as the attempt's service. */
+MUST_CHECK enum err deploy_read_version(struct attempt *attempt,
+					uint64_t version);
+/* Everything about the attempt's service that can fail for want of memory or
+ * room, before anything is changed for others. tenant->state names it. On
+ * success it is the catalog's, which is to be published. */
+MUST_CHECK enum err deploy_make_ready(struct attempt *attempt,
+				      struct catalog **catalog);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From one catalog to the next: see service.h.
+ */
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "http/service/deploy_internal.h"
+
+enum {
+	/* A run of a shard takes less than a millisecond. */
+	LOOK_US = 100,
+	LOOK_MAX_US = 5000,
+};
+/* A worker that is in the same run for so long has hung, and a deploy is not
+ * what will help it. */
+#define PUT_DOWN_NS (10 * NS_PER_S)
+
+const struct service *
+swap_current(const struct deploys *deploys, const char *name)
+{
+	/* It changes under our lock only. */
+	return catalog_find(ck_pr_load_ptr(&deploys->server->catalog),
+			    bytes_of(name));
+}
+
+struct catalog *
+swap_prepare(struct deploys *deploys, struct tenant *tenant,
+	     struct service *service)
+{
+	return catalog_create(deploys->workers,
+			      ck_pr_load_ptr(&deploys->server->catalog),
+			      service, tenant->name);
+}
+
+static bool
+all_are_put_down(const struct deploys *deploys, const struct catalog *newest)
+{
+	for (const struct catalog *old = newest->older; old; old = old->older)
+		if (!catalog_is_put_down(deploys->server, old))
+			return false;
+	return true;
+}
+
+void
+swap_publish(struct deploys *deploys, struct catalog *catalog)
+{
+	uint64_t end = clock_mono_ns() + PUT_DOWN_NS;
+	unsigned wait_us = LOOK_US;
+
+	catalog_publish(deploys->server, catalog);
+	while (!all_are_put_down(deploys, catalog)) {
+		if (clock_mono_ns() > end) {
+			log_warn("a worker has not taken up the new services");
+			break;
+		}
+		usleep(wait_us);
+		if (wait_us < LOOK_MAX_US)
+			wait_us *= 2;
+	}
+	swap_reap(deploys);
+}
+
+void
+swap_reap(struct deploys *deploys)
+{
+	struct catalog *newest = ck_pr_load_ptr(&deploys->server->catalog);
+	struct catalog **place = &newest->older;
+	struct catalog *old;
+
+	while ((old = *place)) {
+		if (!catalog_is_put_down(deploys->server, old) ||
+		    !catalog_is_unused(old)) {
+			place = &old->older;
+			continue;
+		}
+		*place = old->older;
+		catalog_destroy(old);
+	}
+	for (struct tenant *tenant = deploys->tenants; tenant;
+	     tenant = tenant->next)
+		if (tenant->state->closing && !tenant->versions)
+			tenant_finish(deploys, tenant);
+}
