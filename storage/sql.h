@@ -29,15 +29,15 @@
 #include "storage/sequence.h"
 
 enum {
-	SQL_NAME_MAX = 64,         /* bytes of a database's name */
-	SQL_TEXT_MAX = 64 << 10,   /* bytes of a statement */
-	SQL_PARAMETERS_MAX = 128,  /* of a statement */
-	SQL_COLUMNS_MAX = 200,     /* of a result */
-	SQL_READERS_MAX = 4,       /* connections of a pool */
+	SQL_NAME_MAX = 64,          /* bytes of a database's name */
+	SQL_TEXT_MAX = 64 << 10,    /* bytes of a statement */
+	SQL_PARAMETERS_MAX = 128,   /* of a statement */
+	SQL_COLUMNS_MAX = 200,      /* of a result */
+	SQL_READERS_MAX = 4,        /* connections of a pool */
 	SQL_STATEMENTS_KEPT = 1024, /* prepared, a connection */
-	SQL_WORDS = 256,           /* version words of a database */
-	SQL_WORD_SCHEMA = 0,       /* changes with the schema */
-	SQL_WORD_ANY = 1,          /* changes with every commit */
+	SQL_WORDS = 256,            /* version words of a database */
+	SQL_WORD_SCHEMA = 0,        /* changes with the schema */
+	SQL_WORD_ANY = 1,           /* changes with every commit */
 	SQL_DEPS_MAX = 24,
 };
 
@@ -88,12 +88,12 @@ void sql_text_init(struct sql_text *text, struct bytes bytes,
 struct sql;
 
 struct sql_options {
-	const char *name;  /* copied */
-	const char *path;  /* of the file; its folder is there */
-	uint64_t max_size; /* bytes of the file; ERR_FULL beyond */
-	unsigned workers;  /* pools 0 to workers - 1 are the workers'; behind
-			      them are SLOW_THREADS of the slow lane's, and one
-			      for other threads, one at a time (main) */
+	const char *name;    /* copied */
+	const char *path;    /* of the file; its folder is there */
+	uint64_t max_size;   /* bytes of the file; ERR_FULL beyond */
+	unsigned workers;    /* pools 0 to workers - 1 are the workers'; behind
+				them are SLOW_THREADS of the slow lane's, and one
+				for other threads, one at a time (main) */
 	uint64_t max_age_ns; /* of what waits in the lane; 0: 50 ms */
 	struct sequence *sequence;
 	struct slow *slow; /* for the check after an unclean end; NULL: it is
@@ -153,8 +153,7 @@ void sql_reader_give(struct sql_reader *reader);
  */
 MUST_CHECK enum err sql_prepare(struct sql_reader *reader,
 				const struct sql_text *text,
-				struct sql_stmt **out,
-				struct sql_error *error);
+				struct sql_stmt **out, struct sql_error *error);
 /* Resets it: its snapshot ends with the last that is running. */
 void sql_release(struct sql_stmt *stmt);
 
@@ -182,13 +181,11 @@ const char *sql_column_type(const struct sql_stmt *stmt, unsigned index);
 MUST_CHECK enum err sql_plan(struct sql_reader *reader,
 			     const struct sql_text *text, struct buffer *out,
 			     struct sql_error *error);
-/* found() is called for each table that the statement reads from end to end, with
- * its rows, about (-1: unknown). */
-MUST_CHECK enum err sql_full_scans(struct sql_reader *reader,
-				   const struct sql_text *text,
-				   void (*found)(void *arg, const char *table,
-						 int64_t rows),
-				   void *arg);
+/* found() is called for each table that the statement reads from end to end,
+ * with its rows, about (-1: unknown). */
+MUST_CHECK enum err sql_full_scans(
+	struct sql_reader *reader, const struct sql_text *text,
+	void (*found)(void *arg, const char *table, int64_t rows), void *arg);
 
 /* From 0. What the value points to lives until sql_release(). ERR_STEPS: too
  * large for a worker's reader, not for a slow thread's. */
@@ -202,8 +199,8 @@ MUST_CHECK enum err sql_bind(struct sql_stmt *stmt, unsigned index,
  */
 struct sql_deps {
 	unsigned count;
-	bool odd;   /* a commit was going on: current, but not to be kept */
-	bool lost;  /* not known in full: not to be kept */
+	bool odd;  /* a commit was going on: current, but not to be kept */
+	bool lost; /* not known in full: not to be kept */
 	uint64_t expires_ms; /* a key of a store that was read ends then, wall
 				time; 0: none does */
 	struct {
@@ -284,8 +281,8 @@ struct sql_write {
 	const struct sql_op *ops;
 	unsigned count;
 	const struct sql_sink *sink;
-	void *arg; /* for sink */
-	void *request; /* the submitter's own */
+	void *arg;           /* for sink */
+	void *request;       /* the submitter's own */
 	uint64_t timeout_ns; /* of running it, 0: 5 s */
 
 	/* Out. */
@@ -302,7 +299,7 @@ MUST_CHECK enum err sql_submit(struct sql *sql, struct sql_write *write);
 /* ---- migrations and copies: on a slow thread or before the workers ------- */
 
 struct sql_migration {
-	const char *name; /* of the file */
+	const char *name;  /* of the file */
 	struct bytes text; /* any number of statements */
 };
 

@@ -11,6 +11,7 @@
  *   sql_step.c       running one: slices, deadlines, errors, values
  *   sql_functions.c  kv_get(), fail()
  *   sql_vtab.c       the table kv
+ *   sql_plan.c       plans, full scans
  *   sql_pool.c       readers, and who waits for one
  *   sql_commit.c     a batch: savepoints, commit, publish; or one by one
  *   sql_checkpoint.c the WAL
@@ -302,6 +303,14 @@ int sql_exec(struct sql_connection *connection, const char *sql);
  * The second runs it to its end. */
 sqlite3_stmt *sql_own(struct sql_connection *connection, enum sql_own own);
 int sql_exec_own(struct sql_connection *connection, enum sql_own own);
+/* sql_prepare.c: fills it, returns err. */
+enum err sql_complain(struct sql_error *error, enum err err,
+		      const char *message);
+/* sql_plan.c: calls each() with the rows of EXPLAIN or EXPLAIN QUERY PLAN, which
+ * is the command with a space behind. Of a text that was checked. */
+int sql_explain_each(struct sql_connection *connection, const char *command,
+		struct bytes text, void (*each)(void *arg, sqlite3_stmt *row),
+		void *arg);
 /* All that is kept. None is held. */
 void sql_statements_drop(struct sql_connection *connection);
 /* Says it for sql_connection_error(), unless something was said before. */
@@ -327,6 +336,20 @@ unsigned sql_store_find(const struct sql *sql, struct bytes name);
 MUST_CHECK enum err sql_store_open(struct sql_connection *connection,
 				   unsigned store, const uint64_t *word,
 				   struct kv_read **out);
+/* Finds a live key, and notes it. ERR_NOTFOUND. The record lives as long as
+ * the snapshot. */
+MUST_CHECK enum err sql_store_get(struct sql_connection *connection,
+				  unsigned store, struct bytes key,
+				  struct kv_record *record);
+/* Says why not; ERR_NOTFOUND: no such store. */
+void sql_store_refuse(struct sql_connection *connection, enum err err,
+		      struct bytes name);
+/* TEXT's or BLOB's; a number's as text. Lives as long as value. */
+struct bytes sql_value_bytes(sqlite3_value *value);
+/* TEXT where it is UTF-8, otherwise BLOB; is_lasting: until the statement is
+ * reset. */
+void sql_result_bytes(sqlite3_context *context, struct bytes bytes,
+		      bool is_lasting);
 /* What was read ends at that time. */
 void sql_store_note_expiry(struct sql_connection *connection,
 			   uint64_t expires_ms);

@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Statements. A connection keeps what it has prepared, by text and policy, up
+ * to SQL_STATEMENTS_KEPT, the least used out first. One that is held is asked
+ * for again when a transaction has the same text twice: then a second one is
+ * made, which ends when it is released.
+ *
+ * One that SQLite had to prepare anew, because the schema had changed, may be
+ * another now: what it reads, whether it sorts. It is not kept any longer.
+ */
+#include <ck_pr.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <xxhash.h>
+
+#include "storage/sql/sql_internal.h"
+
+void
+sql_text_init(struct sql_text *text, struct bytes bytes, enum sql_policy policy)
+{
+	*text = (struct sql_text){
+		.text = bytes,
+		.policy = policy,
+		.hash = XXH3_64bits_withSeed(bytes.data, bytes.len,
+					     (uint64_t)policy),
+	};
+}
+
+/* ---- what is kept -------------------------------------------------------- */
+
+static struct sql_stmt **
+bucket_of(struct sql_connection *connection, uint64_t hash)
+{
+	return &connection->buckets[hash & (SQL_BUCKETS - 1)];
+}
+
+static void
+unlink_use(struct sql_connection *connection, struct sql_stmt *stmt)
+{
+	*(stmt->newer ? &stmt->newer->older : &connection->newest) =
+		stmt->older;
+	*(stmt->older ? &stmt->older->newer : &connection->oldest) =
+		stmt->newer;
+}
+
+static void
+link_newest(struct sql_connection *connection, struct sql_stmt *stmt)
+{
+	stmt->newer = NULL;
+	stmt->older = connection->newest;
+	*(stmt->older ? &stmt->older->newer : &connection->oldest) = stmt;
+	connection->newest = stmt;
+}
+
+static bool
+is_of(const struct sql_stmt *stmt, const struct sql_text *text)
+{
+	return stmt->hash == text->hash && stmt->policy == text->policy &&
+	       stmt->text_len == text->text.len &&
+	       !memcmp(stmt->text, text->text.data, stmt->text_len);
+}
+
+static struct sql_stmt *
+find(struct sql_connection *connection, const struct sql_text *text)
+{
+	struct sql_stmt *stmt = *bucket_of(connection, text->hash);
+
+	while (stmt && !is_of(stmt, text))
+		stmt = stmt->chain;
+	return stmt;
+}
+
+static void
+destroy(struct sql_stmt *stmt)
+{
+	sqlite3_finalize(stmt->handle);
+	free(stmt);
+}
+
+static void
+drop(struct sql_connection *connection, struct sql_stmt *stmt)
+{
+	struct sql_stmt **at = bucket_of(connection, stmt->hash);
+
+	while (*at != stmt)
+		at = &(*at)->chain;
+	*at = stmt->chain;
+	unlink_use(connection, stmt);
+	connection->kept--;
+	stmt->kept = false;
+}
+
+static void
+make_room(struct sql_connection *connection)
+{
+	struct sql_stmt *stmt = connection->oldest;
+
+	while (stmt && stmt->held)
+		stmt = stmt->newer;
+	if (!stmt)
+		return;
+	drop(connection, stmt);
+	destroy(stmt);
+}
+
+static void
+keep(struct sql_connection *connection, struct sql_stmt *stmt)
+{
+	struct sql_stmt **bucket = bucket_of(connection, stmt->hash);
+
+	if (connection->kept == SQL_STATEMENTS_KEPT)
+		make_room(connection);
+	stmt->chain = *bucket;
+	*bucket = stmt;
+	link_newest(connection, stmt);
+	connection->kept++;
+	stmt->kept = true;
+}
+
+void
+sql_statements_drop(struct sql_connection *connection)
+{
+	struct sql_stmt *stmt;
+
+	while ((stmt = connection->oldest)) {
+		assert(!stmt->held);
+		drop(connection, stmt);
+		destroy(stmt);
+	}
+}
+
+/* ---- text ---------------------------------------------------------------- */
+
+/* Behind white space and comments. */
+static const char *
+skip_space(const char *at, const char *end)
+{
+	while (at < end) {
+		if (strchr(" \t\n\f\r", *at) && *at) {
+			at++;
+		} else if (end - at >= 2 && at[0] == '-' && at[1] == '-') {
+			while (at < end && *at != '\n')
+				at++;
+		} else if (end - at >= 2 && at[0] == '/' && at[1] == '*') {
+			at += 2;
+			while (at < end &&
+			       !(end - at >= 2 && at[0] == '*' && at[1] == '/'))
+				at++;
+			at = end - at >= 2 ? at + 2 : end;
+		} else {
+			break;
+		}
+	}
+	return at;
+}
+
+static const char *
+skip_empty(const char *at, const char *end)
+{
+	while ((at = skip_space(at, end)) < end && *at == ';')
+		at++;
+	return at;
+}
+
+static bool
+take_word(const char **at, const char *end, const char *word)
+{
+	size_t len = strlen(word);
+	const char *start = skip_space(*at, end);
+
+	if ((size_t)(end - start) < len || strncasecmp(start, word, len))
+		return false;
+	if (start + len < end &&
+	    (start[len] == '_' || start[len] == '$' || start[len] & 0x80 ||
+	     (start[len] >= '0' && start[len] <= '9') ||
+	     (start[len] >= 'A' && start[len] <= 'Z') ||
+	     (start[len] >= 'a' && start[len] <= 'z')))
+		return false;
+	*at = start + len;
+	return true;
+}
+
+enum err
+sql_complain(struct sql_error *error, enum err err, const char *message)
+{
+	*error = (struct sql_error){ .err = err, .offset = -1 };
+	snprintf(error->message, sizeof(error->message), "%s", message);
+	return err;
+}
+
+/* The authorizer is not told of a VACUUM. */
+static enum err
+check_vacuum(struct sql_stmt *stmt, struct sql_error *error)
+{
+	const char *end = stmt->text + stmt->text_len;
+	const char *at = skip_empty(stmt->text, end);
+
+	if (stmt->explain || !take_word(&at, end, "VACUUM"))
+		return ERR_OK;
+	if (stmt->policy != SQL_ADMIN)
+		return sql_complain(error, ERR_FORBIDDEN,
+				    "VACUUM is for administrators");
+	take_word(&at, end, "main");
+	if (skip_empty(at, end) != end)
+		return sql_complain(
+			error, ERR_FORBIDDEN,
+			"VACUUM INTO is not allowed: VACUUM takes no "
+			"name but main");
+	stmt->vacuum = true;
+	return ERR_OK;
+}
+
+static enum err
+check_text(const struct sql_text *text, struct sql_error *error)
+{
+	struct bytes bytes = text->text;
+
+	if (bytes.len > SQL_TEXT_MAX) {
+		sql_complain(error, ERR_TOO_LARGE, "");
+		snprintf(error->message, sizeof(error->message),
+			 "the statement has %zu bytes; the limit is %d",
+			 bytes.len, SQL_TEXT_MAX);
+		return ERR_TOO_LARGE;
+	}
+	if (bytes.len && memchr(bytes.data, '\0', bytes.len))
+		return sql_complain(error, ERR_BAD,
+				    "there is a NUL byte in the SQL");
+	return ERR_OK;
+}
+
+/* ---- preparing ----------------------------------------------------------- */
+
+/* Of the schema that the next read would see; -1: it cannot be told. */
+static int
+schema_version(struct sql_connection *connection)
+{
+	sqlite3_stmt *handle = sql_own(connection, SQL_OWN_VERSION);
+	int version = -1;
+
+	if (!handle)
+		return -1;
+	if (sqlite3_step(handle) == SQLITE_ROW)
+		version = sqlite3_column_int(handle, 0);
+	sqlite3_reset(handle);
+	return version;
+}
+
+static void
+load_virtuals(struct sql_connection *connection, int version)
+{
+	struct buffer *names = &connection->virtuals;
+	sqlite3_stmt *handle = sql_own(connection, SQL_OWN_VIRTUALS);
+	int rc = SQLITE_NOMEM;
+
+	buffer_clear(names);
+	while (handle && (rc = sqlite3_step(handle)) == SQLITE_ROW) {
+		const void *name = sqlite3_column_text(handle, 0);
+
+		buffer_add(names, name,
+			   (size_t)sqlite3_column_bytes(handle, 0) + 1);
+	}
+	sqlite3_reset(handle);
+	connection->virtuals_of = rc == SQLITE_DONE ? version : -1;
+}
+
+static int
+prepare_handle(struct sql_connection *connection, struct sql_stmt *stmt,
+	       const char **tail)
+{
+	int rc;
+
+	connection->preparing = stmt;
+	rc = sqlite3_prepare_v3(connection->db, stmt->text, (int)stmt->text_len,
+				SQLITE_PREPARE_PERSISTENT, &stmt->handle, tail);
+	connection->preparing = NULL;
+	return rc;
+}
+
+/* The names of virtual tables must be those of the schema that it was prepared
+ * with: so they are looked at before and after. The version only grows. */
+static int
+prepare_stably(struct sql_connection *connection, struct sql_stmt *stmt,
+	       const char **tail)
+{
+	for (unsigned tries = 0;; tries++) {
+		int version = schema_version(connection);
+		int rc;
+
+		if (version < 0)
+			return sqlite3_extended_errcode(connection->db);
+		if (version != connection->virtuals_of)
+			load_virtuals(connection, version);
+		rc = prepare_handle(connection, stmt, tail);
+		if (rc || (connection->virtuals_of == version &&
+			   schema_version(connection) == version))
+			return rc;
+		if (tries == 3) {
+			sql_word_set_add(&stmt->reads, SQL_WORD_ANY);
+			return rc;
+		}
+		sqlite3_finalize(stmt->handle);
+		stmt->handle = NULL;
+	}
+}
+
+static void
+note_sorter(void *arg, sqlite3_stmt *row)
+{
+	const char *opcode = (const char *)sqlite3_column_text(row, 1);
+	bool *sorts = arg;
+
+	if (opcode && !strcmp(opcode, "SorterOpen"))
+		*sorts = true;
+}
+
+static int
+describe(struct sql_connection *connection, struct sql_stmt *stmt)
+{
+	stmt->readonly = sqlite3_stmt_readonly(stmt->handle) && !stmt->vacuum;
+	sql_word_set_add(&stmt->reads, SQL_WORD_SCHEMA);
+	/* Nobody asks it of the committer's. */
+	if (!stmt->readonly || stmt->explain || connection->writes)
+		return SQLITE_OK;
+	return sql_explain_each(connection, "EXPLAIN ",
+				(struct bytes){ stmt->text, stmt->text_len },
+				note_sorter, &stmt->sorts);
+}
+
+static enum err
+prepare_new(struct sql_connection *connection, struct sql_stmt *stmt,
+	    struct sql_error *error)
+{
+	const char *tail = NULL;
+	int rc = prepare_stably(connection, stmt, &tail);
+	enum err err;
+
+	if (rc)
+		return sql_connection_prepare_error(connection, rc, error);
+	if (!stmt->handle)
+		return sql_complain(error, ERR_BAD,
+				    "there is no SQL statement");
+	tail = skip_empty(tail, stmt->text + stmt->text_len);
+	if (tail != stmt->text + stmt->text_len) {
+		sql_complain(error, ERR_BAD, "more than one SQL statement");
+		error->offset = (int)(tail - stmt->text);
+		return ERR_BAD;
+	}
+	stmt->explain = sqlite3_stmt_isexplain(stmt->handle);
+	err = check_vacuum(stmt, error);
+	if (err)
+		return err;
+	rc = describe(connection, stmt);
+	return rc ? sql_connection_prepare_error(connection, rc, error)
+		  : ERR_OK;
+}
+
+static struct sql_stmt *
+make(struct sql_connection *connection, const struct sql_text *text)
+{
+	struct sql_stmt *stmt = calloc(1, sizeof(*stmt) + text->text.len + 1);
+
+	if (!stmt)
+		return NULL;
+	stmt->connection = connection;
+	memcpy(stmt->bytes, text->text.data, text->text.len);
+	stmt->text = stmt->bytes;
+	stmt->text_len = text->text.len;
+	stmt->policy = text->policy;
+	stmt->hash = text->hash;
+	return stmt;
+}
+
+static enum err
+prepare(struct sql_connection *connection, const struct sql_text *text,
+	struct sql_stmt **out, struct sql_error *error)
+{
+	enum err err = check_text(text, error);
+	struct sql_stmt *stmt;
+
+	if (err)
+		return err;
+	stmt = make(connection, text);
+	if (!stmt)
+		return sql_complain(error, ERR_NOMEM, err_text(ERR_NOMEM));
+	sql_connection_enter(connection);
+	err = prepare_new(connection, stmt, error);
+	sql_environ_leave();
+	if (err) {
+		destroy(stmt);
+		return err;
+	}
+	ck_pr_inc_64(&connection->sql->prepared);
+	*out = stmt;
+	return ERR_OK;
+}
+
+static void
+hold(struct sql_connection *connection, struct sql_stmt *stmt)
+{
+	stmt->held++;
+	connection->held++;
+}
+
+enum err
+sql_connection_prepare(struct sql_connection *connection,
+		       const struct sql_text *text, struct sql_stmt **out,
+		       struct sql_error *error)
+{
+	struct sql_stmt *found = find(connection, text), *stmt;
+	enum err err;
+
+	if (found && !found->held) {
+		if (found != connection->newest) {
+			unlink_use(connection, found);
+			link_newest(connection, found);
+		}
+		hold(connection, found);
+		*out = found;
+		return ERR_OK;
+	}
+	err = prepare(connection, text, &stmt, error);
+	if (err)
+		return err;
+	if (!found)
+		keep(connection, stmt);
+	hold(connection, stmt);
+	*out = stmt;
+	return ERR_OK;
+}
+
+enum err
+sql_connection_prepare_next(struct sql_connection *connection,
+			    struct bytes text, enum sql_policy policy,
+			    struct sql_stmt **out, const char **next,
+			    struct sql_error *error)
+{
+	struct sql_stmt *stmt = calloc(1, sizeof(*stmt));
+	enum err err = ERR_OK;
+	int rc;
+
+	*out = NULL;
+	if (!stmt)
+		return sql_complain(error, ERR_NOMEM, err_text(ERR_NOMEM));
+	stmt->connection = connection;
+	stmt->text = text.data;
+	stmt->text_len = text.len;
+	stmt->policy = policy;
+	sql_connection_enter(connection);
+	rc = prepare_stably(connection, stmt, next);
+	if (rc)
+		err = sql_connection_prepare_error(connection, rc, error);
+	sql_environ_leave();
+	if (err == ERR_OK && stmt->handle)
+		err = check_vacuum(stmt, error);
+	if (err != ERR_OK || !stmt->handle) {
+		destroy(stmt);
+		return err;
+	}
+	stmt->readonly = sqlite3_stmt_readonly(stmt->handle);
+	hold(connection, stmt);
+	*out = stmt;
+	return ERR_OK;
+}
+
+enum err
+sql_prepare(struct sql_reader *reader, const struct sql_text *text,
+	    struct sql_stmt **out, struct sql_error *error)
+{
+	return sql_connection_prepare(&reader->connection, text, out, error);
+}
+
+static bool
+was_prepared_anew(const struct sql_stmt *stmt)
+{
+	return sqlite3_stmt_status(stmt->handle, SQLITE_STMTSTATUS_REPREPARE,
+				   0) > 0;
+}
+
+void
+sql_release(struct sql_stmt *stmt)
+{
+	struct sql_connection *connection = stmt->connection;
+
+	assert(stmt->held == 1);
+	sqlite3_reset(stmt->handle);
+	if (stmt->bound) {
+		sqlite3_clear_bindings(stmt->handle);
+		stmt->bound = false;
+	}
+	stmt->limits = NULL;
+	stmt->held--;
+	connection->held--;
+	if (stmt->kept && was_prepared_anew(stmt))
+		drop(connection, stmt);
+	if (!stmt->kept)
+		destroy(stmt);
+	if (!connection->held && !connection->begun && !connection->writes)
+		sql_connection_rest(connection);
+}
+
+/* ---- what is known of it ------------------------------------------------- */
+
+bool
+sql_is_readonly(const struct sql_stmt *stmt)
+{
+	return stmt->readonly;
+}
+
+bool
+sql_is_explain(const struct sql_stmt *stmt)
+{
+	return stmt->explain;
+}
+
+bool
+sql_is_unstable(const struct sql_stmt *stmt)
+{
+	return stmt->unstable;
+}
+
+bool
+sql_sorts(const struct sql_stmt *stmt)
+{
+	return stmt->sorts;
+}
+
+bool
+sql_changes_schema(const struct sql_stmt *stmt)
+{
+	return stmt->schema;
+}
+
+bool
+sql_is_vacuum(const struct sql_stmt *stmt)
+{
+	return stmt->vacuum;
+}
+
+unsigned
+sql_parameter_count(const struct sql_stmt *stmt)
+{
+	return (unsigned)sqlite3_bind_parameter_count(stmt->handle);
+}
+
+/* "?5" has no name but its number. */
+const char *
+sql_parameter_name(const struct sql_stmt *stmt, unsigned index)
+{
+	const char *name =
+		sqlite3_bind_parameter_name(stmt->handle, (int)index + 1);
+
+	return name && *name != '?' ? name + 1 : NULL;
+}
+
+unsigned
+sql_column_count(const struct sql_stmt *stmt)
+{
+	return (unsigned)sqlite3_column_count(stmt->handle);
+}
+
+const char *
+sql_column_name(const struct sql_stmt *stmt, unsigned index)
+{
+	const char *name = sqlite3_column_name(stmt->handle, (int)index);
+
+	return name ? name : "";
+}
+
+const char *
+sql_column_type(const struct sql_stmt *stmt, unsigned index)
+{
+	const char *type = sqlite3_column_decltype(stmt->handle, (int)index);
+
+	return type ? type : "";
+}
