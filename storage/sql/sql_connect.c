@@ -201,13 +201,15 @@ sql_disconnect(struct sql_connection *connection)
 
 /* ---- SQL of ours --------------------------------------------------------- */
 
+static const char own_virtuals[] = "SELECT name FROM main.sqlite_schema"
+				   " WHERE type = 'table' AND rootpage = 0";
+
 static const char *const own_texts[SQL_OWN_COUNT] = {
 	[SQL_OWN_BEGIN] = "BEGIN",
 	[SQL_OWN_END] = "COMMIT",
 	[SQL_OWN_ROLLBACK] = "ROLLBACK",
 	[SQL_OWN_VERSION] = "PRAGMA main.schema_version",
-	[SQL_OWN_VIRTUALS] = "SELECT name FROM main.sqlite_schema"
-			     " WHERE type = 'table' AND rootpage = 0",
+	[SQL_OWN_VIRTUALS] = own_virtuals,
 };
 
 int
