@@ -39,6 +39,7 @@ enum {
 	SQL_WORD_SCHEMA = 0,        /* changes with the schema */
 	SQL_WORD_ANY = 1,           /* changes with every commit */
 	SQL_DEPS_MAX = 24,
+	SQL_STORES_MAX = 32, /* that a database has ever been given */
 };
 
 /* ---- values and errors --------------------------------------------------- */

@@ -79,43 +79,12 @@ start_words(struct sql *sql)
 /* ---- opening ------------------------------------------------------------ */
 
 static enum err
-copy_stores(struct sql *sql, const struct sql_options *options)
-{
-	unsigned count = options->store_count;
-	struct kv **stores;
-	const char **names;
-
-	sql->options.stores = NULL;
-	sql->options.store_names = NULL;
-	sql->options.store_count = 0;
-	if (count == 0)
-		return ERR_OK;
-	stores = calloc(count, sizeof(*stores));
-	sql->options.stores = stores;
-	names = calloc(count, sizeof(*names));
-	sql->options.store_names = names;
-	if (!stores || !names)
-		return ERR_NOMEM;
-	for (unsigned i = 0; i < count; i++) {
-		stores[i] = options->stores[i];
-		names[i] =
-			strdup(options->store_names && options->store_names[i]
-				       ? options->store_names[i]
-				       : kv_name(stores[i]));
-		if (!names[i])
-			return ERR_NOMEM;
-		sql->options.store_count++;
-	}
-	return ERR_OK;
-}
-
-static enum err
 make_parts(struct sql *sql, const struct sql_options *options)
 {
 	enum err err;
 
 	sql->options = *options;
-	err = copy_stores(sql, options);
+	err = sql_stores_init(sql, options);
 	sql->name = strdup(options->name);
 	sql->path = strdup(options->path);
 	sql->words = take_words();
@@ -129,12 +98,7 @@ make_parts(struct sql *sql, const struct sql_options *options)
 static void
 free_parts(struct sql *sql)
 {
-	const char *const *names = sql->options.store_names;
-
-	for (unsigned i = 0; i < sql->options.store_count; i++)
-		free((void *)(uintptr_t)names[i]);
-	free((void *)(uintptr_t)names);
-	free((void *)(uintptr_t)sql->options.stores);
+	sql_stores_fini(sql);
 	if (sql->words)
 		give_words(sql->words);
 	pthread_cond_destroy(&sql->check_ended);
