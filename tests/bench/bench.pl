@@ -1,45 +1,26 @@
 # SPDX-License-Identifier: MIT
-# The daemon against the floor (floor.c), on this machine, in this hour: rounds
-# of the same load on each in turn, and the median over the rounds of what one
-# costs relative to the other. Absolute numbers are of this machine only.
-#
-# The cost of a request is the processor time of the server's process, user
-# and system, over the requests served. Every reply's status and length are
-# checked by the load program; one wrong reply ends the benchmark.
+# Keys and values against the floor (floor.c), on this machine, in this hour;
+# absolute numbers are of this machine only. See Bench.pm.
 use strict;
 use warnings;
 
+use lib 'tests/bench';
+use Bench;
 use File::Temp;
 use IPC::Open2;
 use Jackdaw;
-use JSON::PP;
 use List::Util qw(min);
-use Time::HiRes qw(clock_gettime sleep time);
+use Time::HiRes qw(sleep time);
 
 my $rounds  = $ENV{BENCH_ROUNDS}  // 5;
 my $seconds = $ENV{BENCH_SECONDS} // 2;
 my $small   = 100_000;
 my $large   = $ENV{BENCH_LARGE} // 1_000_000;
 my $value   = 'v' x 100;
-my $load    = Jackdaw::build() . '/tests/load/load';
 # On the disk of the tree, since /tmp may be memory.
 my $data    = File::Temp->newdir('bench-XXXXXX', DIR => 'build');
 
 # ---- the servers -----------------------------------------------------------
-
-sub start_floor {
-    my $log = "$data/floor.log";
-    my $pid = fork // die "fork: $!";
-    if (!$pid) {
-        open STDERR, '>', $log;
-        exec Jackdaw::build() . '/tests/bench/floor' or POSIX::_exit(127);
-    }
-    for (1 .. 500) {
-        return { pid => $pid, address => $1 } if Jackdaw::_slurp($log) =~ /address=(\S+)/;
-        sleep 0.01;
-    }
-    die 'the floor does not start';
-}
 
 sub start_daemon {
     my ($name) = @_;
@@ -70,33 +51,6 @@ sub import_keys {
     printf "imported %d keys in %.1f s\n", $count, time - $begin;
 }
 
-# ---- measuring -------------------------------------------------------------
-
-# Processor seconds of a process so far, of all its threads: its CPU clock, as
-# clock_getcpuclockid(3) names it.
-sub cpu_seconds {
-    my ($pid) = @_;
-    return clock_gettime(-8 * ($pid + 1) + 2);
-}
-
-# One load on one server: what the load program says, and cpu_us a request.
-sub measure {
-    my ($target, $path, @options) = @_;
-    my $before = cpu_seconds($target->{pid});
-    my ($status, $out, $err) = Jackdaw->run($load, @options, $target->{address}, $path,
-        { timeout => 120 });
-    my %result = $out =~ /(\w+)=([\d.]+)/g;
-    $_ += 0 for values %result;
-    die "load @options $path: $out$err" if $status != 0 || !$result{requests};
-    $result{cpu_us} = (cpu_seconds($target->{pid}) - $before) / $result{requests} * 1e6;
-    return \%result;
-}
-
-sub median {
-    my @sorted = sort { $a <=> $b } @_;
-    return ($sorted[ @sorted / 2 ] + $sorted[ $#sorted / 2 ]) / 2;
-}
-
 # ---- memory ----------------------------------------------------------------
 
 sub measure_memory {
@@ -118,8 +72,7 @@ sub measure_memory {
 # ---- the benchmark ---------------------------------------------------------
 
 my $memory = measure_memory();
-our $floor;
-$floor = start_floor();
+my $floor = Bench::start_floor($data);
 my $few    = start_daemon('few');
 my $many   = start_daemon('many');
 import_keys($few,  $small);
@@ -140,8 +93,8 @@ my @load = (
 
 # Caches are warm and pages in memory before anything counts.
 for (1 .. 2) {
-    measure($few,  '/v1/kv/main/', '-l', 100, '-n', 2 * $small, '-k', $small);
-    measure($many, '/v1/kv/main/', '-l', 100, '-n', 2 * $small, '-k', $large);
+    Bench::measure($few,  '/v1/kv/main/', '-l', 100, '-n', 2 * $small, '-k', $small);
+    Bench::measure($many, '/v1/kv/main/', '-l', 100, '-n', 2 * $small, '-k', $large);
 }
 
 sub counters {
@@ -153,36 +106,9 @@ sub counters {
     return \%now;
 }
 
-my %results;
-for my $round (1 .. $rounds) {
-    for (@load) {
-        my ($name, $target, @args) = @$_;
-        my $before = $target->{server} && counters($target->{server});
-        my $result = measure($target, @args);
-        if ($before) {
-            my $after = counters($target->{server});
-            $result->{$_} = ($after->{$_} // 0) - ($before->{$_} // 0) for keys %$after;
-        }
-        push @{ $results{$name} }, $result;
-    }
-}
-
-# The median over the rounds of field, relative to that of base in its round.
-sub ratio {
-    my ($name, $field, $base) = @_;
-    return median(map { $results{$name}[$_]{$field} / $results{$base}[$_]{$field} }
-            0 .. $rounds - 1);
-}
-
-sub middle {
-    my ($name, $field) = @_;
-    return median(map { $_->{$field} // 0 } @{ $results{$name} });
-}
-
-sub quotient {
-    my ($name, $over, $under) = @_;
-    return median(map { $_->{$under} ? $_->{$over} / $_->{$under} : 0 } @{ $results{$name} });
-}
+my $results = Bench::rounds($rounds, \&counters, @load);
+sub ratio    { return Bench::ratio($results, @_) }
+sub quotient { return Bench::quotient($results, @_) }
 
 my @cpu    = ('cpu_us', 'floor');
 my @report = (
@@ -198,34 +124,7 @@ my @report = (
     [ 'idle connection: KiB',                $memory->{connection_kib},     '<=', 12 ],
 );
 
-printf "\n%-38s %9s   %s\n", "median of $rounds rounds", 'measured', 'target';
-for (@report) {
-    my ($what, $got, $sign, $target) = @$_;
-    my $holds = !$sign ? '' : ($sign eq '>=' ? $got >= $target
-        : $sign eq '>' ? $got > $target : $got <= $target) ? 'holds' : 'MISSED';
-    printf "%-38s %9.2f   %s\n", $what, $got, $sign ? "$sign $target $holds" : '';
-}
-printf "\n%-14s %10s %12s %10s %10s %8s\n", '', 'CPU us', 'requests/s', 'p50 us', 'p99 us', 'hits';
-for (map { $_->[0] } @load) {
-    my $hits  = middle($_, 'cache_hits_total');
-    my $reads = $hits + middle($_, 'cache_misses_total');
-    printf "%-14s %10.2f %12.0f %10.0f %10.0f %8s\n", $_,
-        middle($_, 'cpu_us'), middle($_, 'rate'), middle($_, 'p50_us'), middle($_, 'p99_us'),
-        $reads ? sprintf('%.0f%%', 100 * $hits / $reads) : '';
-}
-
-open my $json, '>', 'build/bench.json' or die $!;
-print $json JSON::PP->new->pretty->canonical->encode({
-    rounds => \%results, memory => $memory,
-    report => [ map { { name => $_->[0], value => $_->[1], sign => $_->[2], target => $_->[3] } } @report ],
-});
-close $json or die $!;
-
-END {
-    # Also where something has failed: nobody waits for what is left.
-    if ($floor) {
-        kill TERM => $floor->{pid};
-        waitpid $floor->{pid}, 0;
-    }
-}
+Bench::report($rounds, @report);
+Bench::table($results, map { $_->[0] } @load);
+Bench::save('build/bench.json', $results, memory => $memory, report => \@report);
 $_->{server}->stop for $few, $many;

@@ -5,5 +5,6 @@
 set -eu
 cd "$(dirname "$0")/../.."
 build=${1:-build/release}
-export MODE="${build##*/}" JACKDAW_BUILD="$PWD/$build" TEST_TIMEOUT=900
-exec perl -Itests/lib tests/bench/bench.pl
+export MODE="${build##*/}" JACKDAW_BUILD="$PWD/$build" TEST_TIMEOUT=1800
+perl -Itests/lib tests/bench/bench.pl
+exec perl -Itests/lib tests/bench/sql.pl
