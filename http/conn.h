@@ -35,6 +35,7 @@ struct conn {
 	int fd;
 	enum conn_phase phase;
 	bool local;        /* the peer is on this machine */
+	bool trusted;      /* it may administrate: see listener.h */
 	bool lingering;    /* answered; what comes is dropped */
 	bool shut;         /* its deadline came */
 	bool resting;      /* suspended within a stream: see stream_wake() */

@@ -21,6 +21,7 @@ enum {
 	 * others do not wait for it. */
 	ACCEPT_MAX = 16,
 	BACKLOG = 4096, /* the kernel cuts it to net.core.somaxconn */
+	ADMIN_MODE = 0660,
 };
 
 /* ---- accepting ---------------------------------------------------------- */
@@ -40,6 +41,18 @@ emptiest_shard(struct server *server)
 		}
 	}
 	return best;
+}
+
+/* The peer's identity is its user id when it connected. */
+static bool
+is_trusted(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) &&
+	       len == sizeof(peer) &&
+	       (peer.uid == 0 || peer.uid == geteuid());
 }
 
 /* True: there may be more. */
@@ -68,6 +81,7 @@ accept_one(struct listener *listener, struct source_run *result)
 						? len
 						: sizeof(conn->address));
 	memcpy(&conn->address, &address, conn->address_len);
+	conn->trusted = listener->admin && is_trusted(conn->fd);
 	shard_give(emptiest_shard(listener->server), conn);
 	result->work++;
 	return true;
@@ -130,8 +144,9 @@ remove_stale(const struct sockaddr_un *address)
 	close(fd);
 }
 
+/* mode 0: what the process's mask leaves. */
 static int
-bind_unix(struct listener *listener, const char *path)
+bind_unix(struct listener *listener, const char *path, mode_t mode)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd;
@@ -145,8 +160,11 @@ bind_unix(struct listener *listener, const char *path)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;
-	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) ||
-	    listen(fd, BACKLOG)) {
+	/* Linux takes a socket's mode for its file, so nobody can connect
+	 * before it is set. The mask may take more away than is meant. */
+	if ((mode && fchmod(fd, mode)) ||
+	    bind(fd, (struct sockaddr *)&address, sizeof(address)) ||
+	    (mode && chmod(path, mode)) || listen(fd, BACKLOG)) {
 		close(fd);
 		return -1;
 	}
@@ -237,6 +255,14 @@ name_bound(const struct listener *listener, const char *address, char *bound,
 			 host, port);
 }
 
+static void
+set_source(struct listener *listener)
+{
+	listener->source.fd = listener->fd;
+	listener->source.shared = true;
+	listener->source.run = run;
+}
+
 enum err
 listener_open(struct server *server, struct listener *listener,
 	      const char *address, char *bound, size_t bound_size,
@@ -245,14 +271,26 @@ listener_open(struct server *server, struct listener *listener,
 	memset(listener, 0, sizeof(*listener));
 	listener->server = server;
 	listener->fd = !strncmp(address, "unix:", 5)
-			       ? bind_unix(listener, address + 5)
+			       ? bind_unix(listener, address + 5, 0)
 			       : bind_tcp(address);
 	if (listener->fd < 0)
 		return say_errno(address, message, message_size);
 	name_bound(listener, address, bound, bound_size);
-	listener->source.fd = listener->fd;
-	listener->source.shared = true;
-	listener->source.run = run;
+	set_source(listener);
+	return ERR_OK;
+}
+
+enum err
+listener_open_admin(struct server *server, struct listener *listener,
+		    const char *path, char *message, size_t message_size)
+{
+	memset(listener, 0, sizeof(*listener));
+	listener->server = server;
+	listener->admin = true;
+	listener->fd = bind_unix(listener, path, ADMIN_MODE);
+	if (listener->fd < 0)
+		return say_errno(path, message, message_size);
+	set_source(listener);
 	return ERR_OK;
 }
 

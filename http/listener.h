@@ -14,6 +14,7 @@ struct listener {
 	struct server *server;
 	int fd;
 	char *unix_path;  /* unlinked at the end; NULL: not a unix socket */
+	bool admin; /* its peers may administrate: see listener_open_admin() */
 	unsigned stopped; /* atomic: set by main, read by workers */
 };
 
@@ -24,6 +25,15 @@ MUST_CHECK enum err listener_open(struct server *server,
 				  const char *address, char *bound,
 				  size_t bound_size, char *message,
 				  size_t message_size);
+/*
+ * The administrator's socket, a file: only its owner and group may connect,
+ * and only root and the daemon's own user, as the kernel names them, are
+ * trusted (conn->trusted). Everything else works on it as well.
+ */
+MUST_CHECK enum err listener_open_admin(struct server *server,
+					struct listener *listener,
+					const char *path, char *message,
+					size_t message_size);
 /* Any thread, more than once: nobody connects from now on. */
 void listener_stop(struct listener *listener);
 /* After the scheduler has stopped. */

@@ -276,15 +276,56 @@ make_shards(struct daemon *daemon)
 }
 
 static bool
+poll_listener(struct daemon *daemon, struct listener *listener)
+{
+	enum err err;
+
+	daemon->server.listener_count++;
+	err = sched_add_source(daemon->server.sched, &listener->source);
+	if (err)
+		return fail(daemon, "cannot poll a listener", err);
+	return true;
+}
+
+/* A data folder may be too deep for a socket in it: only one that was asked
+ * for is missed. */
+static bool
+open_admin(struct daemon *daemon, struct listener *listener)
+{
+	struct server *server = &daemon->server;
+	const char *asked = daemon->config.admin_socket;
+	char path[PATH_MAX];
+	enum err err;
+
+	if (asked && !*asked)
+		return true;
+	if (asked)
+		snprintf(path, sizeof(path), "%s", asked);
+	else
+		snprintf(path, sizeof(path), "%s/admin.sock",
+			 daemon->config.data_dir);
+	err = listener_open_admin(server, listener, path, daemon->message,
+				  sizeof(daemon->message));
+	if (err && asked)
+		return false;
+	if (err) {
+		log_warn("no administration: %s", daemon->message);
+		return true;
+	}
+	log_info("administration socket=%s", path);
+	return poll_listener(daemon, listener);
+}
+
+static bool
 open_listeners(struct daemon *daemon)
 {
 	struct server *server = &daemon->server;
 	const struct config *config = &daemon->config;
 	char bound[256];
-	enum err err;
 
-	server->listeners = aligned_alloc(
-		CACHE_LINE, config->listen_count * sizeof(*server->listeners));
+	server->listeners =
+		aligned_alloc(CACHE_LINE, (config->listen_count + 1) *
+						  sizeof(*server->listeners));
 	if (!server->listeners)
 		return fail(daemon, "listeners", ERR_NOMEM);
 	for (unsigned i = 0; i < config->listen_count; i++) {
@@ -294,13 +335,11 @@ open_listeners(struct daemon *daemon)
 				  sizeof(bound), daemon->message,
 				  sizeof(daemon->message)))
 			return false;
-		server->listener_count++;
-		err = sched_add_source(server->sched, &listener->source);
-		if (err)
-			return fail(daemon, "cannot poll a listener", err);
+		if (!poll_listener(daemon, listener))
+			return false;
 		log_info("listening address=%s", bound);
 	}
-	return true;
+	return open_admin(daemon, &server->listeners[config->listen_count]);
 }
 
 static bool
@@ -311,6 +350,8 @@ start(struct daemon *daemon)
 	enum err err;
 
 	server->config = &daemon->config;
+	server->on_fault = on_fault;
+	server->on_fault_arg = daemon;
 	server->started_ms = clock_wall_ms();
 	if (!lock_data(daemon))
 		return false;
@@ -335,7 +376,7 @@ start(struct daemon *daemon)
 		 "services=%u data_dir=%s",
 		 VERSION, sched_workers(server->sched), server->store_count,
 		 server->database_count,
-		 server->catalog ? server->catalog->count : 0,
+		 deploys_count(server->deploys),
 		 daemon->config.data_dir);
 	return true;
 }
@@ -345,7 +386,7 @@ start(struct daemon *daemon)
 static bool
 is_drained(const struct server *server)
 {
-	for (unsigned i = 0; i < server->store_count; i++)
+	for (unsigned i = 0; i < server_store_count(server); i++)
 		if (lane_waiting(kv_lane(server->stores[i])))
 			return false;
 	for (unsigned i = 0; i < server->database_count; i++)

@@ -375,7 +375,7 @@ static void
 put_stores(struct buffer *out, struct server *server)
 {
 	struct store_figures stores[CONFIG_STORES_MAX];
-	unsigned count = server->store_count;
+	unsigned count = server_store_count(server);
 
 	for (unsigned i = 0; i < count; i++) {
 		stores[i].name = kv_name(server->stores[i]);

@@ -59,7 +59,7 @@ check_all(struct server *server, struct buffer *out)
 		       "draining");
 	ready &= check(out, "storage", NULL, !server_faulty(server),
 		       "a store failed to sync");
-	for (unsigned i = 0; i < server->store_count; i++)
+	for (unsigned i = 0; i < server_store_count(server); i++)
 		ready &= check(out, "store", kv_name(server->stores[i]),
 			       !lane_faulty(kv_lane(server->stores[i])),
 			       "failed to sync, or is damaged");

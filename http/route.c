@@ -38,7 +38,7 @@ find_store(struct request *request, struct bytes name) ON_WORKER
 {
 	const struct server *server = local_self()->server;
 
-	for (unsigned i = 0; i < server->store_count; i++) {
+	for (unsigned i = 0; i < server_store_count(server); i++) {
 		if (bytes_equal(bytes_of(kv_name(server->stores[i])), name)) {
 			request->store = i;
 			request->kv = server->stores[i];

@@ -32,10 +32,21 @@ make_caches(struct local *local)
 		if (cache_init(&local->cache, 0, kept_free))
 			abort(); /* a budget of 0 allocates nothing */
 	}
-	for (unsigned i = 0; i < server->store_count; i++)
-		if (kv_read_create(server->stores[i], &local->reads[i]))
-			log_error("no reader for a worker store=%s worker=%u",
-				  kv_name(server->stores[i]), local->index);
+	for (unsigned i = 0; i < server_store_count(server); i++)
+		(void)local_read(local, i);
+}
+
+struct kv_read *
+local_read(struct local *local, unsigned store)
+{
+	struct server *server = local->server;
+
+	/* One that came with a service has none yet. */
+	if (!local->reads[store] &&
+	    kv_read_create(server->stores[store], &local->reads[store]))
+		log_error("no reader for a worker store=%s worker=%u",
+			  kv_name(server->stores[store]), local->index);
+	return local->reads[store];
 }
 
 void

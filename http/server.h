@@ -131,6 +131,8 @@ server_store_count(const struct server *server)
 bool server_draining(const struct server *server);
 bool server_faulty(const struct server *server);
 
+/* The worker's snapshot of a store, for one turn; NULL: out of readers. */
+struct kv_read *local_read(struct local *local, unsigned store);
 /* A snapshot that outlives a turn, and its return. NULL: out of readers. */
 struct kv_read *local_take_read(struct local *local, unsigned store) ON_WORKER;
 void local_give_read(struct local *local, unsigned store,

@@ -130,6 +130,7 @@ on_target(void *cls, const char *target,
 		return NULL;
 	request->conn = conn;
 	request->shard = shard;
+	request->trusted = conn->trusted;
 	conn_phase(conn, CONN_HEADERS, request->started_ns);
 	return request;
 }
@@ -428,7 +429,7 @@ sweep(struct shard *shard, uint64_t now)
 static void
 give_back_snapshots(struct local *local)
 {
-	for (unsigned i = 0; i < local->server->store_count; i++) {
+	for (unsigned i = 0; i < server_store_count(local->server); i++) {
 		if (local->reads_used & (1u << i))
 			kv_read_reset(local->reads[i]);
 	}

@@ -56,7 +56,7 @@ static enum err
 read_key(struct local *local, struct request *request, bool fresh,
 	 struct found *found)
 {
-	struct kv_read *read = local->reads[request->store];
+	struct kv_read *read = local_read(local, request->store);
 	enum err err;
 
 	if (!read)

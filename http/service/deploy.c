@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "http/service/deploy_internal.h"
+#include "http/sql/care.h"
 #include "storage/files.h"
 
 /* How long a removal waits for the service's last requests, so that the
@@ -47,6 +48,9 @@ deploys_destroy(struct deploys *deploys)
 	struct catalog *catalog = deploys->server->catalog, *older;
 	struct tenant *tenant;
 
+	/* They may be on the way to a service's database. */
+	if (deploys->server->care)
+		care_wait(deploys->server->care);
 	deploys->server->catalog = NULL;
 	for (; catalog; catalog = older) {
 		older = catalog->older;

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "core/buffer.h"
@@ -19,6 +20,7 @@ enum {
 	LOOKS_MAX = 4,
 	PLAN_MAX = 16 << 10,
 	READER_WAIT_S = 1,
+	LOOK_US = 1000,
 };
 
 /* Filled before it is published, then only the counters change: by their
@@ -116,6 +118,14 @@ care_destroy(struct care *care)
 	pthread_mutex_destroy(&care->lock);
 	free(care->tables);
 	free(care);
+}
+
+void
+care_wait(const struct care *care)
+{
+	while (ck_pr_load_uint(&care->looks))
+		usleep(LOOK_US);
+	ck_pr_fence_acquire();
 }
 
 uint64_t

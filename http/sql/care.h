@@ -27,7 +27,10 @@ enum {
 struct care;
 
 MUST_CHECK enum err care_create(struct server *server, struct care **out);
-/* After the workers and the slow lane have ended. */
+/* After the workers have ended: until no slow statement is looked at any
+ * more. Before the databases are closed. */
+void care_wait(const struct care *care);
+/* After the slow lane has ended. */
 void care_destroy(struct care *care);
 
 /* The statement's number: the same in all workers and over deploys. route is
