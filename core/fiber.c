@@ -129,9 +129,9 @@ fiber_self(void)
 }
 
 static struct fiber *
-self(void)
+self(void) WORKER_BEGINS
 {
-	struct fiber *fiber = fiber_self();
+	struct fiber *fiber = worker_self()->fibers.current;
 
 	assert(fiber);
 	return fiber;

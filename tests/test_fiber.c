@@ -1,0 +1,1243 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fibers. FIBER_WAKES sets how many wakes each fiber of the crowd gets,
+ * FIBER_ALIVE how many wait at the same time.
+ */
+#include <errno.h>
+#include <fenv.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "core/fiber.h"
+#include "tests/tap.h"
+#include "tests/waiting.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static struct sched *
+new_sched(unsigned workers)
+{
+	struct sched_options options = { .workers = workers };
+	struct sched *sched = NULL;
+	enum err err = sched_create(&sched, &options);
+
+	assert(!err);
+	return sched;
+}
+
+static void
+start(struct sched *sched)
+{
+	enum err err = sched_start(sched, NULL, NULL, NULL);
+
+	assert(!err);
+}
+
+static struct sched *
+started_sched(unsigned workers)
+{
+	struct sched *sched = new_sched(workers);
+
+	start(sched);
+	return sched;
+}
+
+static void
+stop(struct sched *sched)
+{
+	sched_stop(sched);
+	sched_destroy(sched);
+}
+
+static struct sched_stats
+total(const struct sched *sched)
+{
+	struct sched_stats sum = { 0 }, one;
+
+	for (unsigned i = 0; i < sched_workers(sched); i++) {
+		sched_stats(sched, i, &one);
+		sum.parks += one.parks;
+		sum.stolen += one.stolen;
+		sum.fibers += one.fibers;
+		sum.fibers_ended += one.fibers_ended;
+		sum.fiber_yields += one.fiber_yields;
+		sum.fiber_waits += one.fiber_waits;
+		sum.fiber_stacks += one.fiber_stacks;
+	}
+	return sum;
+}
+
+/* Published before. */
+static void
+bump(uint64_t *counter)
+{
+	ck_pr_fence_release();
+	ck_pr_inc_64(counter);
+}
+
+/* A fiber with a few words of its test's. */
+struct probe {
+	struct fiber_task task;
+	struct sched *sched;
+	struct fiber *self; /* published by `begun` */
+	struct probe *other;
+	uint64_t begun, ended; /* atomic */
+	uint64_t done;         /* atomic; what it is, its test says */
+	uint64_t number;
+	bool result, second;
+	char name;
+};
+
+static struct probe *
+probe_of(struct fiber_task *task)
+{
+	return CONTAINER_OF(task, struct probe, task);
+}
+
+static void
+submit(struct sched *sched, struct probe *probe, fiber_fn run)
+{
+	probe->sched = sched;
+	probe->task.run = run;
+	probe->task.name = "a test's";
+	fiber_submit(sched, &probe->task);
+}
+
+static void
+announce(struct probe *probe)
+{
+	probe->self = fiber_self();
+	bump(&probe->begun);
+}
+
+/* ---- order -------------------------------------------------------------- */
+
+/* Written by the one worker, read when `count` says so. */
+static struct {
+	char text[256];
+	uint64_t count;
+	uint64_t begun, go; /* atomic */
+} notes;
+
+static void
+note(char name)
+{
+	notes.text[notes.count % (sizeof(notes.text) - 1)] = name;
+	bump(&notes.count);
+}
+
+static void
+note_once(struct fiber_task *task)
+{
+	note(probe_of(task)->name);
+}
+
+/* Not before all have begun, which takes longer than a turn. */
+static void
+note_thrice(struct fiber_task *task)
+{
+	bump(&notes.begun);
+	while (!ck_pr_load_64(&notes.go))
+		fiber_yield();
+	for (int i = 0; i < 3; i++) {
+		note(probe_of(task)->name);
+		fiber_yield();
+	}
+}
+
+static void
+run_noting(unsigned count, fiber_fn run, uint64_t expected)
+{
+	struct sched *sched = new_sched(1);
+	struct probe probes[26] = { 0 };
+
+	memset(&notes, 0, sizeof(notes));
+	for (unsigned i = 0; i < count; i++) {
+		probes[i].name = (char)('a' + i);
+		submit(sched, &probes[i], run);
+	}
+	start(sched);
+	if (run == note_thrice)
+		wait_for_count(&notes.begun, count);
+	bump(&notes.go);
+	ok(wait_for_count(&notes.count, expected), "%u fibers run", count);
+	stop(sched);
+}
+
+static void
+fibers_begin_in_the_order_of_their_submits(void)
+{
+	run_noting(26, note_once, 26);
+	is_str(notes.text, "abcdefghijklmnopqrstuvwxyz", "first in, first out");
+}
+
+static void
+fibers_that_yield_take_turns(void)
+{
+	bool good = true;
+
+	run_noting(4, note_thrice, 12);
+	/* Any order, but always the same. */
+	for (int i = 0; i < 12; i++)
+		good &= notes.text[i] == notes.text[i % 4];
+	for (char name = 'a'; name <= 'd'; name++)
+		good &= memchr(notes.text, name, 4) != NULL;
+	ok(good, "in the order in which they yield (%s)", notes.text);
+}
+
+static void
+end_and_free(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+	uint64_t *done = &probe->other->done;
+
+	free(probe);
+	bump(done);
+}
+
+static void
+run_may_free_the_task(void)
+{
+	struct sched *sched = started_sched(2);
+	struct probe owner = { 0 };
+	struct sched_stats sum;
+
+	for (int i = 0; i < 100; i++) {
+		struct probe *probe = calloc(1, sizeof(*probe));
+
+		assert(probe);
+		probe->other = &owner;
+		submit(sched, probe, end_and_free);
+	}
+	ok(wait_for_count(&owner.done, 100), "100 tasks free themselves");
+	sched_stop(sched);
+	sum = total(sched);
+	ok(sum.fibers == 100 && sum.fibers_ended == 100,
+	   "and are counted as begun and ended");
+	ok(sum.fiber_stacks <= 2, "one stack a worker is enough (%llu)",
+	   (unsigned long long)sum.fiber_stacks);
+	sched_destroy(sched);
+	ok(!fiber_self(), "this thread is no fiber");
+}
+
+/* ---- fairness ----------------------------------------------------------- */
+
+/* Fibers that never end, on one worker with a source. One of them leaves work
+ * for the source and for the queue, and counts the turns of all fibers until
+ * that has run. */
+static struct {
+	struct sched *sched;
+	struct source source;
+	struct task task;
+	struct probe probes[4];
+	uint64_t turns;              /* slices that fibers used; the worker's */
+	uint64_t source_at, task_at; /* when it was left there; 0: it has run */
+	uint64_t source_worst, task_worst;
+	uint64_t source_runs, task_runs; /* atomic */
+} fair;
+
+static void
+fair_source(struct source *source, struct source_run *result)
+{
+	eventfd_t count;
+
+	(void)result;
+	if (eventfd_read(source->fd, &count))
+		return;
+	if (fair.turns - fair.source_at > fair.source_worst)
+		fair.source_worst = fair.turns - fair.source_at;
+	fair.source_at = 0;
+	bump(&fair.source_runs);
+}
+
+static void
+fair_task(struct task *task)
+{
+	(void)task;
+	if (fair.turns - fair.task_at > fair.task_worst)
+		fair.task_worst = fair.turns - fair.task_at;
+	fair.task_at = 0;
+	bump(&fair.task_runs);
+}
+
+static void
+leave_work(void)
+{
+	if (!fair.source_at) {
+		fair.source_at = fair.turns;
+		if (eventfd_write(fair.source.fd, 1))
+			abort();
+	}
+	if (!fair.task_at) {
+		fair.task_at = fair.turns;
+		sched_submit(fair.sched, &fair.task);
+	}
+}
+
+static void
+never_end(struct fiber_task *task)
+{
+	for (;;) {
+		while (!fiber_slice_over())
+			ck_pr_stall();
+		fair.turns++;
+		/* Not while some of them have not begun, and wait as tasks. */
+		if (probe_of(task) == &fair.probes[0] && fair.turns > 20)
+			leave_work();
+		fiber_yield();
+		bump(&probe_of(task)->done);
+	}
+}
+
+static void
+endless_fibers_starve_nobody(void)
+{
+	enum { ROUNDS = 200 };
+	uint64_t fewest = UINT64_MAX, most = 0;
+	struct sched_stats stats;
+	enum err err;
+
+	fair.sched = new_sched(1);
+	fair.turns = 1; /* 0 says nothing is there */
+	fair.task.run = fair_task;
+	fair.source.run = fair_source;
+	fair.source.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	err = sched_add_source(fair.sched, &fair.source);
+	assert(!err);
+	for (size_t i = 0; i < COUNT(fair.probes); i++)
+		submit(fair.sched, &fair.probes[i], never_end);
+	start(fair.sched);
+	ok(wait_for_count(&fair.source_runs, ROUNDS), "the source runs");
+	ok(wait_for_count(&fair.task_runs, ROUNDS), "tasks run");
+	sched_stop(fair.sched);
+	for (size_t i = 0; i < COUNT(fair.probes); i++) {
+		uint64_t done = fair.probes[i].done;
+
+		fewest = done < fewest ? done : fewest;
+		most = done > most ? done : most;
+	}
+	ok(fair.source_worst <= 2, "a source waits for %llu slices at most",
+	   (unsigned long long)fair.source_worst);
+	ok(fair.task_worst <= 2, "a task for %llu",
+	   (unsigned long long)fair.task_worst);
+	ok(fewest > 0 && most - fewest <= 2, "the fibers have equal shares");
+	sched_stats(fair.sched, 0, &stats);
+	ok(stats.parks <= 2, "the worker does not park meanwhile");
+	sched_destroy(fair.sched);
+	close(fair.source.fd);
+}
+
+/* Endless ones and a stream of new ones, each of which takes its slice. */
+static void
+use_a_slice(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+
+	while (!fiber_slice_over())
+		ck_pr_stall();
+	bump(&probe->done);
+	fiber_submit(probe->sched, &probe->task);
+}
+
+static void
+new_fibers_do_not_starve_old_ones(void)
+{
+	struct sched *sched = new_sched(1);
+	struct probe endless = { 0 }, fresh[2] = { 0 };
+
+	submit(sched, &endless, never_end);
+	submit(sched, &fresh[0], use_a_slice);
+	submit(sched, &fresh[1], use_a_slice);
+	start(sched);
+	ok(wait_for_count(&endless.done, 20), "the old one has its turns");
+	ok(wait_for_count(&fresh[0].done, 20) &&
+		   wait_for_count(&fresh[1].done, 20),
+	   "and so have the new ones");
+	stop(sched);
+}
+
+static void
+leave_work_and_hold_on(struct fiber_task *task)
+{
+	uint64_t deadline = clock_mono_ns() + DEADLINE_NS;
+
+	leave_work();
+	while ((!ck_pr_load_64(&fair.source_runs) ||
+		!ck_pr_load_64(&fair.task_runs)) &&
+	       clock_mono_ns() < deadline)
+		(void)fiber_slice_over();
+	bump(&probe_of(task)->done);
+}
+
+static void
+others_help_while_a_fiber_is_over_its_slice(void)
+{
+	struct probe probe = { 0 };
+	enum err err;
+
+	memset(&fair, 0, sizeof(fair));
+	fair.sched = new_sched(2);
+	fair.task.run = fair_task;
+	fair.source.run = fair_source;
+	/* Its home is worker 0; so the fiber must be there. */
+	fair.source.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	err = sched_add_source(fair.sched, &fair.source);
+	assert(!err);
+	start(fair.sched);
+	for (int i = 0; i < 100 && !fair.source_runs; i++) {
+		submit(fair.sched, &probe, leave_work_and_hold_on);
+		if (!wait_for_count(&probe.done, (uint64_t)i + 1))
+			break;
+	}
+	ok(fair.source_runs > 0 && fair.task_runs > 0,
+	   "another worker runs the source and the task");
+	sched_stop(fair.sched);
+	sched_destroy(fair.sched);
+	close(fair.source.fd);
+}
+
+/* ---- waiting ------------------------------------------------------------ */
+
+static void
+wait_once(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+
+	announce(probe);
+	probe->result = fiber_wait(UINT64_MAX);
+	bump(&probe->ended);
+}
+
+static void
+wake_other(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+
+	if (wait_for_count(&probe->other->begun, 1))
+		fiber_wake(probe->other->self);
+	bump(&probe->ended);
+}
+
+static void
+a_fiber_of_the_same_worker_wakes(void)
+{
+	struct sched *sched = new_sched(1);
+	struct probe waiter = { 0 }, waker = { .other = &waiter };
+
+	submit(sched, &waiter, wait_once);
+	submit(sched, &waker, wake_other);
+	start(sched);
+	ok(wait_for_count(&waiter.ended, 1) && waiter.result, "it is woken");
+	stop(sched);
+}
+
+static void
+a_fiber_of_another_worker_wakes(void)
+{
+	struct sched *sched = started_sched(4);
+	bool good = true;
+
+	/* Submitted from outside, so they land where they will. */
+	for (int i = 0; good && i < 200 / SLOWER + 10; i++) {
+		struct probe waiter = { 0 }, waker = { .other = &waiter };
+
+		submit(sched, &waiter, wait_once);
+		submit(sched, &waker, wake_other);
+		good = wait_for_count(&waiter.ended, 1) && waiter.result &&
+		       wait_for_count(&waker.ended, 1);
+	}
+	ok(good, "each is woken");
+	stop(sched);
+}
+
+/* The worker has parked, or is about to, when the wake comes. */
+static void
+a_foreign_thread_wakes(void)
+{
+	struct sched *sched = started_sched(1);
+	bool good = true;
+	struct sched_stats stats;
+	unsigned rounds = 5000 / SLOWER;
+
+	for (unsigned i = 0; good && i < rounds; i++) {
+		struct probe waiter = { 0 };
+
+		submit(sched, &waiter, wait_once);
+		good = wait_for_count(&waiter.begun, 1);
+		for (unsigned n = 0; n < i * 7 % 1024; n++)
+			ck_pr_stall();
+		fiber_wake(waiter.self);
+		good = wait_for_count(&waiter.ended, 1) && waiter.result;
+	}
+	ok(good, "%u times, each is woken", rounds);
+	sched_stats(sched, 0, &stats);
+	ok(stats.parks > rounds / 10, "by a worker that had parked (%llu)",
+	   (unsigned long long)stats.parks);
+	stop(sched);
+}
+
+static void
+wait_twice_late(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+
+	announce(probe);
+	while (!ck_pr_load_64(&probe->done))
+		fiber_yield();
+	probe->result = fiber_wait(UINT64_MAX) && fiber_wait(UINT64_MAX);
+	probe->second = fiber_wait(0);
+	bump(&probe->ended);
+}
+
+static void
+wakes_before_a_wait_are_counted(void)
+{
+	struct sched *sched = started_sched(1);
+	struct probe probe = { 0 };
+
+	submit(sched, &probe, wait_twice_late);
+	wait_for_count(&probe.begun, 1);
+	fiber_wake(probe.self);
+	fiber_wake(probe.self);
+	bump(&probe.done);
+	ok(wait_for_count(&probe.ended, 1) && probe.result,
+	   "two wakes end two waits at once");
+	ok(!probe.second, "and not a third");
+	stop(sched);
+}
+
+static void
+wait_5_ms(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+	uint64_t begun = clock_mono_ns();
+
+	announce(probe);
+	probe->result = fiber_wait(begun + 5 * NS_PER_MS);
+	probe->number = clock_mono_ns() - begun;
+	bump(&probe->done);
+	probe->second = fiber_wait(UINT64_MAX);
+	bump(&probe->ended);
+}
+
+static void
+a_wait_ends_with_its_time(void)
+{
+	struct sched *sched = started_sched(1);
+	struct probe probe = { 0 };
+
+	submit(sched, &probe, wait_5_ms);
+	ok(wait_for_count(&probe.done, 1) && !probe.result, "it was not woken");
+	ok(probe.number >= 5 * NS_PER_MS && probe.number < DEADLINE_NS,
+	   "after 5 ms (%llu us)", (unsigned long long)(probe.number / 1000));
+	fiber_wake(probe.self);
+	ok(wait_for_count(&probe.ended, 1) && probe.second,
+	   "the wake that comes late is for the next wait");
+	stop(sched);
+}
+
+enum { TIMERS = SLOWER > 1 ? 100 : 500 };
+static struct {
+	struct probe probes[TIMERS];
+	uint64_t last_ns;
+	uint64_t wrong, early, ended; /* of the one worker */
+} timers;
+
+static void
+wait_until(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+	bool woken;
+
+	announce(probe);
+	woken = fiber_wait(probe->number);
+	if (clock_mono_ns() < probe->number)
+		timers.early++;
+	/* Every third is woken long before its time. */
+	if (woken != (probe->name % 3 == 0) ||
+	    (!woken && probe->number < timers.last_ns))
+		timers.wrong++;
+	if (!woken)
+		timers.last_ns = probe->number;
+	bump(&timers.ended);
+}
+
+/* The heap: taken from the top, and from anywhere. */
+static void
+waits_end_in_the_order_of_their_times(void)
+{
+	struct sched *sched = new_sched(1);
+	/* All have begun by then. */
+	uint64_t base = clock_mono_ns() + (SLOWER > 1 ? 1000 : 100) * NS_PER_MS;
+
+	memset(&timers, 0, sizeof(timers));
+	for (size_t i = 0; i < TIMERS; i++) {
+		struct probe *probe = &timers.probes[i];
+
+		probe->name = (char)(i % 3);
+		probe->number = base + (i * 7919 % TIMERS) * 100 * NS_PER_US +
+				(i % 3 ? 0 : 10 * DEADLINE_NS);
+		submit(sched, probe, wait_until);
+	}
+	start(sched);
+	for (size_t i = 0; i < TIMERS; i++) {
+		wait_for_count(&timers.probes[i].begun, 1);
+		if (i % 3 == 0)
+			fiber_wake(timers.probes[i].self);
+	}
+	ok(wait_for_count(&timers.ended, TIMERS), "%d end", TIMERS);
+	/* Those that were woken end before their time. */
+	is_u64(timers.early, (TIMERS + 2) / 3, "none before its time");
+	is_u64(timers.wrong, 0, "the earliest first");
+	stop(sched);
+}
+
+static void
+waiting_fibers_let_their_worker_sleep(void)
+{
+	struct sched *sched = started_sched(2);
+	struct probe probe = { 0 };
+	struct sched_stats before, after;
+
+	submit(sched, &probe, wait_once);
+	wait_for_count(&probe.begun, 1);
+	sleep_ms(50);
+	before = total(sched);
+	sleep_ms(200);
+	after = total(sched);
+	is_u64(after.parks, before.parks, "nobody wakes for nothing");
+	fiber_wake(probe.self);
+	ok(wait_for_count(&probe.ended, 1), "until it is woken");
+	stop(sched);
+}
+
+/* ---- every wake once ---------------------------------------------------- */
+
+enum { CROWD = 32, WAKERS = 3 };
+static struct {
+	struct probe probes[CROWD];
+	uint64_t sent[CROWD];  /* atomic: before each wake */
+	uint64_t taken[CROWD]; /* atomic: waits that returned true */
+	uint64_t wakes;        /* for each */
+	uint64_t late;         /* atomic: waits that returned false */
+	uint64_t early;        /* atomic: a wake was taken twice */
+	uint64_t ended;
+} crowd;
+
+static void
+wait_in_the_crowd(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+	size_t i = (size_t)(probe - crowd.probes);
+
+	announce(probe);
+	while (crowd.taken[i] < crowd.wakes) {
+		/* From no time at all to about as long as it takes. */
+		uint64_t patience = (crowd.taken[i] * 37 % 100) * NS_PER_US;
+
+		if (!fiber_wait(clock_mono_ns() + patience)) {
+			ck_pr_inc_64(&crowd.late);
+			if (probe->number++ % 64 == 0)
+				fiber_yield();
+			continue;
+		}
+		ck_pr_inc_64(&crowd.taken[i]);
+		if (crowd.taken[i] > ck_pr_load_64(&crowd.sent[i]))
+			ck_pr_inc_64(&crowd.early);
+	}
+	bump(&crowd.ended);
+}
+
+/* True: there was one left to send. */
+static bool
+send_wake(size_t i)
+{
+	uint64_t sent = ck_pr_load_64(&crowd.sent[i]);
+
+	while (sent < crowd.wakes) {
+		if (!ck_pr_cas_64_value(&crowd.sent[i], sent, sent + 1, &sent))
+			continue;
+		fiber_wake(crowd.probes[i].self);
+		return true;
+	}
+	return false;
+}
+
+static void *
+wake_the_crowd(void *argument)
+{
+	unsigned seed = (unsigned)(uintptr_t)argument;
+	bool more = true;
+
+	for (unsigned n = seed; more; n++) {
+		more = false;
+		for (size_t i = 0; i < CROWD; i++)
+			more |= send_wake((i * seed + n) % CROWD);
+		if (n % 16 == 0)
+			usleep(100);
+	}
+	return NULL;
+}
+
+/* Wakers that are workers. */
+static void
+wake_the_crowd_as_a_fiber(struct fiber_task *task)
+{
+	bool more = true;
+
+	while (more) {
+		more = false;
+		for (size_t i = 0; i < CROWD; i++)
+			more |= send_wake(i);
+		fiber_yield();
+	}
+	bump(&probe_of(task)->ended);
+}
+
+static void
+each_wake_of_a_crowd_is_taken_once(unsigned workers, uint64_t wakes)
+{
+	struct sched *sched = new_sched(workers);
+	struct probe waker = { 0 };
+	pthread_t threads[WAKERS];
+	bool good = true;
+
+	memset(&crowd, 0, sizeof(crowd));
+	crowd.wakes = wakes;
+	for (size_t i = 0; i < CROWD; i++)
+		submit(sched, &crowd.probes[i], wait_in_the_crowd);
+	start(sched);
+	for (size_t i = 0; i < CROWD; i++)
+		good &= wait_for_count(&crowd.probes[i].begun, 1);
+	submit(sched, &waker, wake_the_crowd_as_a_fiber);
+	for (size_t i = 0; i < WAKERS; i++)
+		pthread_create(&threads[i], NULL, wake_the_crowd,
+			       (void *)(2 * i + 1));
+	for (size_t i = 0; i < WAKERS; i++)
+		pthread_join(threads[i], NULL);
+	good &= wait_for_count(&waker.ended, 1) &&
+		wait_for_count(&crowd.ended, CROWD);
+	ok(good, "%u workers: none of %d x %llu is lost (%llu were late)",
+	   workers, CROWD, (unsigned long long)wakes,
+	   (unsigned long long)crowd.late);
+	is_u64(crowd.early, 0, "none is taken twice");
+	stop(sched);
+}
+
+/* ---- many --------------------------------------------------------------- */
+
+static void
+many_wait_at_the_same_time(unsigned count)
+{
+	struct sched *sched = started_sched(2);
+	struct probe *probes = calloc(count, sizeof(*probes));
+	struct sched_stats sum;
+	uint64_t deadline;
+	bool good = probes;
+
+	for (unsigned wave = 1; good && wave <= 3; wave++) {
+		for (unsigned i = 0; i < count; i++)
+			submit(sched, &probes[i], wait_once);
+		for (unsigned i = 0; good && i < count; i++)
+			good = wait_for_count(&probes[i].begun, wave);
+		sum = total(sched);
+		good &= sum.fibers - sum.fibers_ended == count;
+		for (unsigned i = 0; i < count; i++)
+			fiber_wake(probes[i].self);
+		for (unsigned i = 0; good && i < count; i++)
+			good = wait_for_count(&probes[i].ended, wave);
+		sum = total(sched);
+		good &= sum.fiber_stacks <= count + 2 * 128;
+	}
+	ok(good, "three waves of %u", count);
+	deadline = clock_mono_ns() + DEADLINE_NS;
+	do {
+		sleep_ms(20);
+		sum = total(sched);
+	} while (sum.fiber_stacks > 2 * 16 && clock_mono_ns() < deadline);
+	ok(sum.fiber_stacks <= 2 * 16, "few stacks are kept (%llu)",
+	   (unsigned long long)sum.fiber_stacks);
+	stop(sched);
+	free(probes);
+}
+
+/* ---- where they run ----------------------------------------------------- */
+
+static _Thread_local struct probe *own;
+static struct {
+	struct probe probes[64];
+	unsigned submitter;
+	uint64_t begun_elsewhere, moved, ended; /* atomic */
+} homes;
+
+static void
+stay_at_home(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+	unsigned index = sched_worker_index();
+
+	probe->number = index;
+	if (index != homes.submitter)
+		ck_pr_inc_64(&homes.begun_elsewhere);
+	for (int i = 0; i < 50; i++) {
+		own = probe;
+		fiber_yield();
+		if (i % 10 == 0)
+			(void)fiber_wait(clock_mono_ns() + 50 * NS_PER_US);
+		/* What another fiber of the same worker has left there. */
+		if (sched_worker_index() != index || own->number != index)
+			ck_pr_inc_64(&homes.moved);
+	}
+	bump(&homes.ended);
+}
+
+static void
+submit_all(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+
+	homes.submitter = sched_worker_index();
+	for (size_t i = 0; i < COUNT(homes.probes); i++)
+		submit(probe->sched, &homes.probes[i], stay_at_home);
+	/* The others have time to steal. */
+	for (int i = 0; i < 10; i++)
+		sched_yield();
+	bump(&probe->ended);
+}
+
+static void
+fibers_are_stolen_before_they_begin_and_never_after(void)
+{
+	struct sched *sched = started_sched(4);
+	struct probe probe = { 0 };
+	bool good;
+
+	submit(sched, &probe, submit_all);
+	good = wait_for_count(&homes.ended, COUNT(homes.probes));
+	ok(good, "64 end");
+	ok(homes.begun_elsewhere > 0, "%llu began on another worker",
+	   (unsigned long long)homes.begun_elsewhere);
+	is_u64(homes.moved, 0, "none went on on another one");
+	ok(total(sched).stolen >= homes.begun_elsewhere, "they were stolen");
+	stop(sched);
+}
+
+/* A worker's ready fibers do not keep it from others' tasks. */
+static void
+answer(struct task *task)
+{
+	(void)task;
+	bump(&fair.task_runs);
+}
+
+static void
+block_with_a_task(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+
+	fair.task.run = answer;
+	sched_submit(probe->sched, &fair.task);
+	probe->result = wait_for_count(&fair.task_runs, 1);
+	bump(&probe->ended);
+}
+
+static void
+use_all_slices(struct fiber_task *task)
+{
+	for (;;) {
+		while (!fiber_slice_over())
+			ck_pr_stall();
+		bump(&probe_of(task)->done);
+		fiber_yield();
+	}
+}
+
+static void
+a_worker_with_ready_fibers_steals_tasks(void)
+{
+	struct sched *sched = new_sched(2);
+	struct probe endless[2] = { 0 }, blocker = { 0 };
+
+	memset(&fair, 0, sizeof(fair));
+	submit(sched, &endless[0], use_all_slices);
+	submit(sched, &endless[1], use_all_slices);
+	start(sched);
+	wait_for_count(&endless[0].done, 5);
+	wait_for_count(&endless[1].done, 5);
+	submit(sched, &blocker, block_with_a_task);
+	ok(wait_for_count(&blocker.ended, 1) && blocker.result,
+	   "that wait behind a long one");
+	stop(sched);
+}
+
+/* ---- registers and stacks ----------------------------------------------- */
+
+static void
+round_up(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+	volatile double third = 1.0;
+	bool good = fegetround() == FE_TONEAREST;
+
+	fesetround(FE_UPWARD);
+	for (int i = 0; i < 10; i++) {
+		fiber_yield();
+		good &= fegetround() == FE_UPWARD;
+	}
+	third /= 3;
+	fesetround(FE_TONEAREST);
+	probe->result = good && third > 1.0 / 3;
+	bump(&probe->ended);
+}
+
+static void
+stay_near(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+	bool good = true;
+
+	for (int i = 0; i < 10; i++) {
+		good &= fegetround() == FE_TONEAREST;
+		fiber_yield();
+	}
+	probe->result = good;
+	bump(&probe->ended);
+}
+
+/* As many values in registers as there are. */
+static void
+keep_sums(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+	uint64_t a = probe->number, b = a + 1, c = a + 2, d = a + 3, e = a + 4,
+		 f = a + 5;
+	double x = (double)a, y = x / 3;
+
+	for (int i = 0; i < 1000; i++) {
+		fiber_yield();
+		a += b ^ c;
+		b += c ^ d;
+		c += d ^ e;
+		d += e ^ f;
+		e += f ^ a;
+		f += a ^ b;
+		x += y;
+	}
+	probe->done = a ^ b ^ c ^ d ^ e ^ f ^ (uint64_t)x;
+	bump(&probe->ended);
+}
+
+static void
+registers_are_kept(void)
+{
+	struct sched *sched = new_sched(1);
+	struct probe up = { 0 }, near = { 0 }, sums[3] = { 0 };
+	bool good = true;
+
+	submit(sched, &up, round_up);
+	submit(sched, &near, stay_near);
+	/* The first and the last count from the same number. */
+	sums[1].number = 1234567;
+	for (int i = 0; i < 3; i++)
+		submit(sched, &sums[i], keep_sums);
+	start(sched);
+	for (int i = 0; i < 3; i++)
+		good &= wait_for_count(&sums[i].ended, 1);
+	ok(good && sums[0].done == sums[2].done && sums[0].done != sums[1].done,
+	   "of sums that are counted by turns");
+	ok(wait_for_count(&up.ended, 1) && up.result, "its rounding mode too");
+	ok(wait_for_count(&near.ended, 1) && near.result,
+	   "and nobody else has it");
+	stop(sched);
+}
+
+/* Deeper until `room` bytes of stack are used. */
+static __attribute__((noinline)) uint64_t
+descend(uintptr_t from, size_t room)
+{
+	volatile char page[512];
+	uint64_t below = 0;
+
+	for (size_t i = 0; i < sizeof(page); i += 64)
+		page[i] = (char)i;
+	if (from - (uintptr_t)__builtin_frame_address(0) + 1024 < room)
+		below = descend(from, room);
+	return below + (unsigned char)page[64];
+}
+
+static void
+use_the_stack(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+	uintptr_t from = (uintptr_t)__builtin_frame_address(0);
+
+	announce(probe);
+	probe->number = from;
+	probe->result = descend(from, FIBER_STACK - (16 << 10)) > 0;
+	fiber_yield();
+	bump(&probe->ended);
+}
+
+static bool
+is_resident(uintptr_t address)
+{
+	unsigned char there = 0;
+	uintptr_t page = address & ~(uintptr_t)4095;
+	int rc = mincore((void *)page, 4096, &there);
+
+	assert(rc == 0);
+	(void)rc;
+	return there & 1;
+}
+
+static void
+nearly_all_of_a_stack_can_be_used(void)
+{
+	struct sched *sched = started_sched(1);
+	struct probe probe = { 0 };
+	uintptr_t deep;
+	uint64_t deadline = clock_mono_ns() + DEADLINE_NS;
+
+	submit(sched, &probe, use_the_stack);
+	ok(wait_for_count(&probe.ended, 1) && probe.result,
+	   "all but 16 KiB of it");
+	deep = (uintptr_t)probe.number - (128 << 10);
+	while (is_resident(deep) && clock_mono_ns() < deadline)
+		sleep_ms(20);
+	ok(!is_resident(deep), "and is given back a second later");
+	ok(is_resident((uintptr_t)probe.number), "but for its top");
+	submit(sched, &probe, use_the_stack);
+	ok(wait_for_count(&probe.ended, 2), "it can be used again");
+	stop(sched);
+}
+
+/* ---- reports ------------------------------------------------------------ */
+
+static void
+overflow_the_stack(struct fiber_task *task)
+{
+	(void)task;
+	(void)descend((uintptr_t)__builtin_frame_address(0), SIZE_MAX);
+}
+
+static void
+read_nothing(struct fiber_task *task)
+{
+	(void)task;
+	(void)*(volatile char *)16;
+}
+
+static void
+send_to_itself(struct fiber_task *task)
+{
+	(void)task;
+	raise(SIGSEGV);
+}
+
+/* In a child: what it wrote, and the signal that ended it; 0: none. */
+static int
+run_and_die(fiber_fn run, char *text, size_t size)
+{
+	int ends[2], status = 0;
+	ssize_t len = 0, n;
+	pid_t child;
+	int rc = pipe(ends);
+
+	assert(rc == 0);
+	(void)rc;
+	child = fork();
+	if (child == 0) {
+		struct rlimit none = { 0, 0 };
+		struct probe probe = { .task.run = run };
+		struct sched *sched = started_sched(1);
+
+		setrlimit(RLIMIT_CORE, &none);
+		dup2(ends[1], STDERR_FILENO);
+		probe.task.name = "GET /shop/orders/{id}";
+		fiber_submit(sched, &probe.task);
+		sleep(20);
+		_exit(0);
+	}
+	close(ends[1]);
+	while ((n = read(ends[0], text + len, size - 1 - (size_t)len)) > 0)
+		len += n;
+	text[len] = '\0';
+	close(ends[0]);
+	waitpid(child, &status, 0);
+	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static void
+faults_end_the_process(void)
+{
+	static const struct {
+		const char *name;
+		fiber_fn run;
+		const char *report;
+	} cases[] = {
+		{ "a stack overflow", overflow_the_stack,
+		  "error stack overflow task=\"GET /shop/orders/{id}\" "
+		  "worker=0\n" },
+		{ "another fault", read_nothing, NULL },
+		{ "a signal", send_to_itself, NULL },
+	};
+#if defined(__SANITIZE_ADDRESS__) || defined(UNDER_TSAN)
+	(void)cases, (void)run_and_die;
+	ok(true, "reports # SKIP the sanitizer has handlers of its own");
+	return;
+#endif
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char text[4096];
+		int got = run_and_die(cases[i].run, text, sizeof(text));
+
+		is_u64((unsigned)got, SIGSEGV, cases[i].name);
+		if (cases[i].report)
+			ok(strstr(text, cases[i].report) &&
+				   strchr(text, '\n') == strrchr(text, '\n'),
+			   "is reported in a line, with the task's name");
+		else
+			is_str(text, "", "is not taken for one");
+	}
+}
+
+/* ---- no memory ---------------------------------------------------------- */
+
+static void
+yield_and_end(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+
+	for (int i = 0; i < 5; i++)
+		fiber_yield();
+	bump(&probe->other->done);
+}
+
+/* In a child, whose address space has room for few stacks. */
+static int
+run_in_little_memory(unsigned count)
+{
+	struct rlimit limit;
+	struct sched *sched = new_sched(1);
+	struct probe *probes = calloc(count, sizeof(*probes));
+	struct probe owner = { 0 };
+	unsigned long pages = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+	struct sched_stats sum;
+
+	if (!probes || !file || fscanf(file, "%lu", &pages) != 1)
+		return 2;
+	fclose(file);
+	for (unsigned i = 0; i < count; i++) {
+		probes[i].other = &owner;
+		submit(sched, &probes[i], yield_and_end);
+	}
+	/* The worker's own stack is in it. */
+	limit.rlim_cur = limit.rlim_max = pages * 4096 + (12 << 20);
+	if (setrlimit(RLIMIT_AS, &limit))
+		return 3;
+	start(sched);
+	if (!wait_for_count(&owner.done, count))
+		return 4;
+	sum = total(sched);
+	return sum.fiber_stacks < count ? 0 : 5;
+}
+
+static void
+without_memory_tasks_wait_for_others_to_end(void)
+{
+	int status = 0;
+	pid_t child;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(UNDER_TSAN)
+	ok(true, "memory # SKIP the sanitizer needs all the address space");
+	(void)child, (void)status, (void)run_in_little_memory;
+	return;
+#endif
+	child = fork();
+	if (child == 0)
+		_exit(run_in_little_memory(300));
+	waitpid(child, &status, 0);
+	ok(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+	   "300 tasks end where there is no room for so many stacks (%d)",
+	   WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+}
+
+/* ---- the end ------------------------------------------------------------ */
+
+static void
+yield_for_ever(struct fiber_task *task)
+{
+	announce(probe_of(task));
+	for (;;)
+		fiber_yield();
+}
+
+static void
+wait_for_long(struct fiber_task *task)
+{
+	announce(probe_of(task));
+	(void)fiber_wait(clock_mono_ns() + 100 * DEADLINE_NS);
+	bump(&probe_of(task)->ended);
+}
+
+static void
+stop_leaves_fibers_where_they_are(void)
+{
+	struct sched *sched = started_sched(2);
+	struct probe probes[20] = { 0 }, late = { 0 };
+	uint64_t ended = 0;
+	bool good = true;
+
+	for (size_t i = 0; i < COUNT(probes); i++) {
+		static const fiber_fn kinds[] = { wait_once, wait_for_long,
+						  yield_for_ever };
+
+		submit(sched, &probes[i], kinds[i % 3]);
+	}
+	for (size_t i = 0; i < COUNT(probes); i++)
+		good &= wait_for_count(&probes[i].begun, 1);
+	sched_stop(sched);
+	submit(sched, &late, wait_once);
+	fiber_wake(probes[0].self);
+	sched_destroy(sched);
+	for (size_t i = 0; i < COUNT(probes); i++)
+		ended += probes[i].ended;
+	ok(good && ended == 0 && late.begun == 0,
+	   "ready, waiting, and not begun");
+}
+
+int
+main(void)
+{
+	uint64_t wakes = tap_rounds("FIBER_WAKES", 20000 / SLOWER);
+	/* The thread sanitizer has room for a few thousand fibers. */
+	unsigned alive = (unsigned)tap_rounds("FIBER_ALIVE", 10000 / SLOWER);
+
+	fibers_begin_in_the_order_of_their_submits();
+	fibers_that_yield_take_turns();
+	run_may_free_the_task();
+	endless_fibers_starve_nobody();
+	new_fibers_do_not_starve_old_ones();
+	others_help_while_a_fiber_is_over_its_slice();
+	a_fiber_of_the_same_worker_wakes();
+	a_fiber_of_another_worker_wakes();
+	a_foreign_thread_wakes();
+	wakes_before_a_wait_are_counted();
+	a_wait_ends_with_its_time();
+	waits_end_in_the_order_of_their_times();
+	waiting_fibers_let_their_worker_sleep();
+	each_wake_of_a_crowd_is_taken_once(1, wakes);
+	each_wake_of_a_crowd_is_taken_once(4, wakes);
+	many_wait_at_the_same_time(alive);
+	fibers_are_stolen_before_they_begin_and_never_after();
+	a_worker_with_ready_fibers_steals_tasks();
+	registers_are_kept();
+	nearly_all_of_a_stack_can_be_used();
+	faults_end_the_process();
+	without_memory_tasks_wait_for_others_to_end();
+	stop_leaves_fibers_where_they_are();
+	return tap_done();
+}
