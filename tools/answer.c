@@ -63,6 +63,49 @@ answer_problem(long status, struct bytes body, const char *request_id)
 	return outcome_of(status);
 }
 
+/* A result that fails on its way has no status of its own. */
+static long
+status_of(const char *code)
+{
+	static const struct {
+		const char *code;
+		long status;
+	} known[] = {
+		{ "not_found", 404 },    { "conflict", 409 },
+		{ "forbidden", 403 },    { "deadline", 504 },
+		{ "overloaded", 503 },   { "draining", 503 },
+		{ "rate_limited", 429 },
+	};
+
+	for (size_t i = 0; code && i < ARRAY_LEN(known); i++)
+		if (!strcmp(code, known[i].code))
+			return known[i].status;
+	return 500;
+}
+
+enum outcome
+answer_error(struct bytes error)
+{
+	json_t *object =
+		json_loadb(error.data, error.len, JSON_DECODE_ANY, NULL);
+	json_t *number = json_object_get(object, "status");
+	const char *text = json_string_value(object);
+	long status = json_is_integer(number)
+			      ? (long)json_integer_value(number)
+			      : status_of(member(object, "code"));
+	enum outcome outcome;
+
+	if (text) {
+		say("%s", text);
+		outcome = OUTCOME_ERROR;
+	} else {
+		outcome = answer_problem(status, error,
+					 member(object, "request_id"));
+	}
+	json_decref(object);
+	return outcome;
+}
+
 bool
 answer_number(struct bytes body, const char *name, int64_t *number)
 {

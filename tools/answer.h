@@ -13,6 +13,10 @@
 enum outcome answer_problem(long status, struct bytes body,
 			    const char *request_id);
 
+/* The same for an error that stands in a result that had begun: a problem, or
+ * a text. */
+enum outcome answer_error(struct bytes error);
+
 /* The integer member of an object; false if body is not that. */
 MUST_CHECK bool answer_number(struct bytes body, const char *name,
 			      int64_t *number);

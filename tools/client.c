@@ -10,8 +10,6 @@
 #include "tools/out.h"
 #include "tools/answer.h"
 
-static const char default_url[] = "http://127.0.0.1:8080";
-
 enum {
 	/* A reply that is kept in memory: a value, or a page of a scan. */
 	REPLY_MAX = 256 << 20,
@@ -27,6 +25,7 @@ struct client {
 	CURL *easy;
 	char *url;            /* no '/' at the end */
 	const char *socket;   /* NULL: TCP */
+	bool is_admin;        /* that is the admin socket */
 	uint64_t deadline_ns; /* UINT64_MAX: none */
 	char error[CURL_ERROR_SIZE];
 };
@@ -37,26 +36,23 @@ struct exchange {
 	const struct request *request;
 	struct reply *reply;
 	int sink_errno, source_errno;
+	bool refused; /* by on_data */
 };
 
 /* ---- the client -------------------------------------------------------- */
 
-/* $JACKDAW_URL may name a socket as the configuration of the server does. */
 static bool
-set_address(struct client *client, const struct options *options)
+set_address(struct client *client, const struct options *options,
+	    enum place place)
 {
-	static const char scheme[] = "unix:";
-	const char *url = options->text[OPTION_URL];
+	struct endpoint endpoint;
 	size_t len;
 
-	client->socket = options->text[OPTION_SOCKET];
-	if (!url)
-		url = getenv("JACKDAW_URL");
-	if (!url || !*url)
-		url = default_url;
-	if (!client->socket && !strncmp(url, scheme, sizeof(scheme) - 1))
-		client->socket = url + sizeof(scheme) - 1;
-	client->url = strdup(client->socket ? "http://localhost" : url);
+	endpoint_find(&endpoint, options, place);
+	client->socket = endpoint.socket;
+	client->is_admin = endpoint.is_admin;
+	client->url =
+		strdup(client->socket ? "http://localhost" : endpoint.url);
 	if (!client->url)
 		return false;
 	for (len = strlen(client->url); len && client->url[len - 1] == '/';)
@@ -65,14 +61,14 @@ set_address(struct client *client, const struct options *options)
 }
 
 struct client *
-client_create(const struct options *options)
+client_create(const struct options *options, enum place place)
 {
 	struct client *client = calloc(1, sizeof(*client));
 
 	if (!client || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		goto out_of_memory;
 	client->easy = curl_easy_init();
-	if (!client->easy || !set_address(client, options))
+	if (!client->easy || !set_address(client, options, place))
 		goto cleanup;
 	client->deadline_ns = UINT64_MAX;
 	if (options->timeout_ms)
@@ -129,6 +125,13 @@ is_success(long status)
 	return status >= 200 && status < 300;
 }
 
+/* Does the body of a reply go elsewhere? */
+static bool
+takes_body(const struct request *request)
+{
+	return request->sink || request->on_data;
+}
+
 /* Fewer than len returned: libcurl gives up with CURLE_WRITE_ERROR. */
 static size_t
 on_body(char *data, size_t unit, size_t len, void *arg)
@@ -139,9 +142,14 @@ on_body(char *data, size_t unit, size_t len, void *arg)
 
 	curl_easy_getinfo(exchange->client->easy, CURLINFO_RESPONSE_CODE,
 			  &status);
-	if (!request->sink || !is_success(status)) {
+	if (!takes_body(request) || !is_success(status)) {
 		buffer_add(&exchange->reply->body, data, len);
 		return exchange->reply->body.err ? 0 : len;
+	}
+	if (request->on_data) {
+		exchange->refused = !request->on_data(
+			request->data_arg, (struct bytes){ data, len });
+		return exchange->refused ? 0 : len;
 	}
 	progress_add(request->progress, data, len);
 	if (fwrite(data, 1, len, request->sink) == len)
@@ -173,8 +181,11 @@ static int
 on_progress(void *arg, curl_off_t down_total, curl_off_t down,
 	    curl_off_t up_total, curl_off_t up)
 {
-	progress_draw(arg);
-	return 0;
+	const struct request *request = arg;
+
+	if (request->progress)
+		progress_draw(request->progress);
+	return request->cancel && *request->cancel;
 }
 
 /* ---- a request --------------------------------------------------------- */
@@ -182,7 +193,7 @@ on_progress(void *arg, curl_off_t down_total, curl_off_t down,
 static bool
 streams(const struct request *request)
 {
-	return request->has_source || request->sink;
+	return request->has_source || takes_body(request);
 }
 
 /* Milliseconds, never 0, which would be no limit. */
@@ -191,6 +202,8 @@ time_left_ms(const struct client *client, const struct request *request)
 {
 	uint64_t now_ns = clock_mono_ns();
 
+	if (request->timeout_ms)
+		return (long)request->timeout_ms;
 	if (client->deadline_ns == UINT64_MAX)
 		return streams(request) ? 0 : REQUEST_TIMEOUT_MS;
 	if (now_ns >= client->deadline_ns)
@@ -277,12 +290,12 @@ set_request(struct exchange *exchange, const char *url)
 		curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE,
 				 (long)STREAM_BUFFER);
 	}
-	if (request->sink)
+	if (takes_body(request))
 		curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)STREAM_BUFFER);
-	if (request->progress) {
+	if (request->progress || request->cancel) {
 		curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
 		curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
-		curl_easy_setopt(easy, CURLOPT_XFERINFODATA, request->progress);
+		curl_easy_setopt(easy, CURLOPT_XFERINFODATA, request);
 	}
 	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
@@ -308,16 +321,29 @@ doubt(const struct request *request)
 		       : "";
 }
 
+/* libcurl's own text about a socket speaks of a port and of localhost. */
 static enum outcome
 say_unreachable(const struct client *client, const char *why)
 {
-	say("cannot connect to %s: %s", client_name(client), why);
+	long error = 0;
+
+	curl_easy_getinfo(client->easy, CURLINFO_OS_ERRNO, &error);
+	if (client->socket && error)
+		why = strerror((int)error);
+	if (client->is_admin)
+		say("cannot reach the admin socket %s: %s: is jackdawd "
+		    "running, and are you its user or root?",
+		    client->socket, why);
+	else
+		say("cannot connect to %s: %s", client_name(client), why);
 	return OUTCOME_UNREACHABLE;
 }
 
 static enum outcome
 say_local(const struct exchange *exchange)
 {
+	if (exchange->refused)
+		return OUTCOME_ERROR;
 	if (exchange->reply->body.err) {
 		say("the reply: %s", err_text(exchange->reply->body.err));
 		return OUTCOME_ERROR;
@@ -353,6 +379,8 @@ say_failure(const struct exchange *exchange, CURLcode code)
 	case CURLE_WRITE_ERROR:
 		return say_local(exchange);
 	case CURLE_ABORTED_BY_CALLBACK:
+		if (exchange->request->cancel && *exchange->request->cancel)
+			return OUTCOME_ERROR;
 		say("cannot read the input: %s",
 		    strerror(exchange->source_errno));
 		return OUTCOME_ERROR;
@@ -367,7 +395,9 @@ enum outcome
 client_send(struct client *client, const struct request *request,
 	    struct reply *reply)
 {
-	struct exchange exchange = { client, request, reply, 0, 0 };
+	struct exchange exchange = { .client = client,
+				     .request = request,
+				     .reply = reply };
 	struct curl_slist *headers = NULL;
 	CURLcode code = CURLE_OUT_OF_MEMORY;
 	struct buffer url;

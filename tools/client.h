@@ -5,10 +5,11 @@
 #ifndef TOOLS_CLIENT_H
 #define TOOLS_CLIENT_H
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "core/buffer.h"
-#include "tools/options.h"
+#include "tools/endpoint.h"
 #include "tools/outcome.h"
 #include "tools/progress.h"
 
@@ -24,10 +25,19 @@ struct request {
 	struct bytes body;
 	bool has_source;
 	int source;
-	/* Where the body of a 2xx reply goes, instead of into the reply. */
+	/* Where the body of a 2xx reply goes, instead of into the reply: to a
+	 * file, or a piece at a time to a function. One that returns false has
+	 * said why, and ends the request. */
 	FILE *sink;
+	bool (*on_data)(void *arg, struct bytes data);
+	void *data_arg;
 	/* Counts what passes from source or to sink. Required with those. */
 	struct progress *progress;
+	/* Instead of the client's own limit. */
+	uint64_t timeout_ms;
+	/* The connection is closed soon after this has become true; the request
+	 * then ends with OUTCOME_ERROR, and nothing is said. */
+	const volatile sig_atomic_t *cancel;
 };
 
 /* The caller runs reply_fini(). */
@@ -36,8 +46,9 @@ struct reply {
 	struct buffer body; /* of an error always, else where no sink is */
 };
 
-/* From --url, --socket, --timeout and the environment. NULL: no memory. */
-struct client *client_create(const struct options *options);
+/* From --url, --socket, --timeout and the environment, which must live as
+ * long. NULL: no memory. */
+struct client *client_create(const struct options *options, enum place place);
 void client_destroy(struct client *client);
 /* "http://127.0.0.1:8080" or "unix:/path". */
 const char *client_name(const struct client *client);

@@ -3,51 +3,171 @@
 
 #include "tools/out.h"
 
+static const char two_forms[] = "text json";
+
 static const struct command commands[] = {
-	{ "kv get", true, "KEY", false, 0, kv_get,
-	  "write the value to standard output",
-	  "The value is written as it is, byte for byte.\n" },
-	{ "kv put", true, "KEY", false,
-	  OPTION_BIT(VALUE) | OPTION_BIT(FILE) | OPTION_BIT(TTL) |
-		  OPTION_BIT(TYPE) | OPTION_BIT(IF_MATCH) |
-		  OPTION_BIT(IF_NONE_MATCH),
-	  kv_put, "create or replace; the value is standard input",
-	  "The value is standard input, byte for byte, or TEXT, or the content\n"
-	  "of FILE. --ttl lets the key expire; --type is its Content-Type;\n"
-	  "--if-match ETAG replaces only that version, --if-none-match '*' only\n"
-	  "creates (exit status 4 where they do not hold).\n" },
-	{ "kv del", true, "KEY", false, OPTION_BIT(IF_MATCH), kv_del,
-	  "remove a key",
-	  "Exit status 3 if the key was not there, 4 if --if-match ETAG names\n"
-	  "another version.\n" },
-	{ "kv incr", true, "KEY", false,
-	  OPTION_BIT(BY) | OPTION_BIT(INITIAL) | OPTION_BIT(TTL), kv_incr,
-	  "add to a counter and print its new value",
-	  "Adds N (1; may be negative) to a 64-bit integer, atomically. A key\n"
-	  "that is not there starts at --initial (0). A counter keeps its time\n"
-	  "to live unless --ttl gives a new one.\n" },
-	{ "kv scan", true, NULL, false,
-	  OPTION_BIT(PREFIX) | OPTION_BIT(START) | OPTION_BIT(END) |
-		  OPTION_BIT(REVERSE) | OPTION_BIT(LIMIT) | OPTION_BIT(CURSOR) |
-		  OPTION_BIT(VALUES) | OPTION_BIT(ALL),
-	  scan_run, "list keys in order",
-	  "Keys from --start on and before --end that begin with --prefix, one a\n"
-	  "line, in byte order or in --reverse; at most --limit of them (100;\n"
-	  "10000 at most). --cursor goes on where a limit ended. --all lists\n"
-	  "them all, a page of --limit at a time. --values adds a tab and the\n"
-	  "value. Bytes that do not print are shown as \\t \\n \\r \\\\ \\xNN.\n" },
-	{ "kv import", true, "FILE", true, 0, transfer_import,
-	  "write many keys from NDJSON",
-	  "Reads FILE or standard input, a JSON object a line:\n"
-	  "{\"key\":...,\"value\" or \"base64\":...,\"type\":...,\"expires\":...};\n"
-	  "key and value are enough. Memory use does not depend on its size.\n" },
-	{ "kv export", true, "FILE", true, OPTION_BIT(PREFIX), transfer_export,
-	  "write all keys as NDJSON",
-	  "Writes one snapshot, in key order, to FILE or standard output, in the\n"
-	  "form that `kv import` reads. FILE appears when it is complete.\n" },
-	{ "status", false, NULL, false, 0, status_run,
-	  "say whether the server is ready, and how it is",
-	  "Exit status 8 when it answers that it is not ready.\n" },
+	{ .name = "kv get",
+	  .has_store = true,
+	  .argument = "KEY",
+	  .forms = two_forms,
+	  .run = kv_get,
+	  .summary = "write the value to standard output",
+	  .text = "The value is written as it is, byte for byte.\n" },
+	{ .name = "kv put",
+	  .has_store = true,
+	  .argument = "KEY",
+	  .options = OPTION_BIT(VALUE) | OPTION_BIT(FILE) | OPTION_BIT(TTL) |
+		     OPTION_BIT(TYPE) | OPTION_BIT(IF_MATCH) |
+		     OPTION_BIT(IF_NONE_MATCH),
+	  .forms = two_forms,
+	  .run = kv_put,
+	  .summary = "create or replace; the value is standard input",
+	  .text = "The value is standard input, byte for byte, or TEXT, or the content\n"
+		  "of FILE. --ttl lets the key expire; --type is its Content-Type;\n"
+		  "--if-match ETAG replaces only that version, --if-none-match '*' only\n"
+		  "creates (exit status 4 where they do not hold).\n" },
+	{ .name = "kv del",
+	  .has_store = true,
+	  .argument = "KEY",
+	  .options = OPTION_BIT(IF_MATCH),
+	  .forms = two_forms,
+	  .run = kv_del,
+	  .summary = "remove a key",
+	  .text = "Exit status 3 if the key was not there, 4 if --if-match ETAG names\n"
+		  "another version.\n" },
+	{ .name = "kv incr",
+	  .has_store = true,
+	  .argument = "KEY",
+	  .options = OPTION_BIT(BY) | OPTION_BIT(INITIAL) | OPTION_BIT(TTL),
+	  .forms = two_forms,
+	  .run = kv_incr,
+	  .summary = "add to a counter and print its new value",
+	  .text = "Adds N (1; may be negative) to a 64-bit integer, atomically. A key\n"
+		  "that is not there starts at --initial (0). A counter keeps its time\n"
+		  "to live unless --ttl gives a new one.\n" },
+	{ .name = "kv scan",
+	  .has_store = true,
+	  .options = OPTION_BIT(PREFIX) | OPTION_BIT(START) | OPTION_BIT(END) |
+		     OPTION_BIT(REVERSE) | OPTION_BIT(LIMIT) |
+		     OPTION_BIT(CURSOR) | OPTION_BIT(VALUES) | OPTION_BIT(ALL),
+	  .forms = two_forms,
+	  .run = scan_run,
+	  .summary = "list keys in order",
+	  .text = "Keys from --start on and before --end that begin with --prefix, one a\n"
+		  "line, in byte order or in --reverse; at most --limit of them (100;\n"
+		  "10000 at most). --cursor goes on where a limit ended. --all lists\n"
+		  "them all, a page of --limit at a time. --values adds a tab and the\n"
+		  "value. Bytes that do not print are shown as \\t \\n \\r \\\\ \\xNN.\n" },
+	{ .name = "kv import",
+	  .has_store = true,
+	  .argument = "FILE",
+	  .optional = true,
+	  .forms = two_forms,
+	  .run = transfer_import,
+	  .summary = "write many keys from NDJSON",
+	  .text = "Reads FILE or standard input, a JSON object a line:\n"
+		  "{\"key\":...,\"value\" or \"base64\":...,\"type\":...,\"expires\":...};\n"
+		  "key and value are enough. Memory use does not depend on its size.\n" },
+	{ .name = "kv export",
+	  .has_store = true,
+	  .argument = "FILE",
+	  .optional = true,
+	  .options = OPTION_BIT(PREFIX),
+	  .forms = two_forms,
+	  .run = transfer_export,
+	  .summary = "write all keys as NDJSON",
+	  .text = "Writes one snapshot, in key order, to FILE or standard output, in the\n"
+		  "form that `kv import` reads. FILE appears when it is complete.\n" },
+	{ .name = "sql",
+	  .argument = "DATABASE",
+	  .optional = true,
+	  .options = OPTION_BIT(EXECUTE) | OPTION_BIT(FILE) | OPTION_BIT(LIMIT),
+	  .place = PLACE_SQL,
+	  .forms = "table json ndjson csv",
+	  .run = sql_run,
+	  .summary = "run statements, or be asked for them",
+	  .text = "Runs each SQL, or the statements of FILE, or of standard input, on\n"
+		  "DATABASE (main), which may be the name of a service; on a terminal\n"
+		  "it asks for them, with history and line editing: see .help there.\n"
+		  "Statements end with `;`, and the first that fails ends it. Each is a\n"
+		  "transaction of its own. --limit is the most rows of a result,\n"
+		  "--timeout the most time of a statement.\n"
+		  "\n"
+		  "  jackdaw sql -e 'SELECT count(*) FROM orders'\n"
+		  "  jackdaw sql shop -o csv -e 'SELECT * FROM items' >items.csv\n"
+		  "  jackdaw sql shop -f fix.sql\n" },
+	{ .name = "service list",
+	  .place = PLACE_ADMIN,
+	  .forms = two_forms,
+	  .run = service_list,
+	  .summary = "list the services",
+	  .text = "PREVIOUS is the version to which a rollback would go.\n" },
+	{ .name = "service check",
+	  .argument = "DIR",
+	  .options = OPTION_BIT(NAME),
+	  .place = PLACE_ADMIN,
+	  .forms = two_forms,
+	  .run = service_check,
+	  .summary = "say what is wrong with a service; change nothing",
+	  .text = "The server tries the folder DIR out as `service deploy` would: its\n"
+		  "settings, migrations (on a copy of the database) and every statement\n"
+		  "of its routes. What is wrong is said as FILE:LINE: TEXT, on standard\n"
+		  "error. The service's name is the folder's, or NAME.\n" },
+	{ .name = "service deploy",
+	  .argument = "DIR",
+	  .options = OPTION_BIT(NAME),
+	  .place = PLACE_ADMIN,
+	  .forms = two_forms,
+	  .run = service_deploy,
+	  .summary = "bring in a service, or its next version",
+	  .text = "Sends the folder DIR (service.conf, *.sql, migrations/*.sql) to the\n"
+		  "server, which checks all of it first: if one thing is wrong, nothing\n"
+		  "changes. Requests go on meanwhile; each is answered by the one\n"
+		  "version or the other. The service's name is the folder's, or NAME.\n"
+		  "\n"
+		  "  jackdaw service check etc/services/shop &&\n"
+		  "      jackdaw service deploy etc/services/shop\n" },
+	{ .name = "service rollback",
+	  .argument = "NAME",
+	  .place = PLACE_ADMIN,
+	  .forms = two_forms,
+	  .run = service_rollback,
+	  .summary = "go back to a service's version before",
+	  .text = "Migrations are not taken back: the version before must work with the\n"
+		  "schema as it is now, or nothing changes.\n" },
+	{ .name = "service remove",
+	  .argument = "NAME",
+	  .options = OPTION_BIT(PURGE) | OPTION_BIT(YES),
+	  .place = PLACE_ADMIN,
+	  .forms = two_forms,
+	  .run = service_remove,
+	  .summary = "take a service out",
+	  .text = "Its database stays, for a later deploy under that name; --purge\n"
+		  "deletes it, and all versions, for good. Asks first on a terminal,\n"
+		  "unless --yes; without a terminal --purge needs --yes.\n" },
+	{ .name = "statements",
+	  .options = OPTION_BIT(SORT) | OPTION_BIT(LIMIT),
+	  .place = PLACE_ADMIN,
+	  .forms = two_forms,
+	  .run = statements_run,
+	  .summary = "show what statements cost, all in all",
+	  .text = "The statements that have run since the start of the server, those\n"
+		  "first that took the most time, or --sort by another column; the\n"
+		  "first --limit. HITS were answered from the cache. Hints stand below\n"
+		  "their statement. On a terminal SQL is shortened to its width.\n" },
+	{ .name = "slow",
+	  .options = OPTION_BIT(LIMIT),
+	  .place = PLACE_ADMIN,
+	  .forms = two_forms,
+	  .run = slow_run,
+	  .summary = "show the last slow statements",
+	  .text = "The latest first, with the plan of each below it; the first --limit.\n"
+		  "On a terminal SQL is shortened to its width.\n" },
+	{ .name = "status",
+	  .forms = two_forms,
+	  .run = status_run,
+	  .summary = "say whether the server is ready, and how it is",
+	  .text = "Exit status 8 when it answers that it is not ready.\n" },
 };
 
 unsigned
@@ -92,6 +212,39 @@ check_options(const struct command *command, const struct options *options)
 	return true;
 }
 
+/* "text, json or csv" */
+static void
+list_forms(struct buffer *list, const char *forms)
+{
+	while (*forms) {
+		size_t len = strcspn(forms, " ");
+
+		buffer_add(list, forms, len);
+		forms += len + (forms[len] == ' ');
+		if (*forms)
+			buffer_add_str(list,
+				       strchr(forms, ' ') ? ", " : " or ");
+	}
+	buffer_add(list, "", 1);
+}
+
+static bool
+check_output(const struct command *command, const struct options *options)
+{
+	enum { LIST_MAX = 200 };
+	const char *form = options->text[OPTION_OUTPUT];
+	struct buffer list;
+
+	if (!form || bytes_listed(command->forms, bytes_of(form)))
+		return true;
+	buffer_init(&list, LIST_MAX);
+	list_forms(&list, command->forms);
+	say("%s takes %s, not '%s'", option_long(OPTION_OUTPUT),
+	    list.err ? command->forms : list.data, form);
+	buffer_fini(&list);
+	return false;
+}
+
 static bool
 check_words(const struct command *command, const struct options *options,
 	    struct call *call)
@@ -125,6 +278,7 @@ command_check(const struct command *command, const struct options *options,
 {
 	*call = (struct call){ .options = options };
 	return check_options(command, options) &&
+	       check_output(command, options) &&
 	       check_words(command, options, call);
 }
 
@@ -174,5 +328,7 @@ command_help(const struct command *command, FILE *to)
 			fprintf(to, " [%s%s%s]", option_long(i),
 				argument ? " " : "", argument ? argument : "");
 	}
+	if (strcmp(command->forms, two_forms))
+		fprintf(to, " [-o %s]", command->forms);
 	fprintf(to, "\n\n%s", command->text);
 }

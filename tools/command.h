@@ -17,7 +17,7 @@ struct call {
 	struct client *client;
 	const struct options *options;
 	const char *store;    /* NULL for commands without one */
-	const char *argument; /* KEY or FILE; NULL where not given */
+	const char *argument; /* KEY, FILE...; NULL where not given */
 };
 
 typedef enum outcome (*command_fn)(const struct call *call);
@@ -28,6 +28,8 @@ struct command {
 	const char *argument; /* "KEY"; NULL: takes none */
 	bool optional;        /* the argument may be left out */
 	uint32_t options;     /* OPTION_BIT()s beside the global ones */
+	enum place place;
+	const char *forms; /* of --output; the first is the default */
 	command_fn run;
 	const char *summary; /* one line */
 	const char *text;    /* paragraphs for its own help */
@@ -56,5 +58,13 @@ enum outcome scan_run(const struct call *call);
 enum outcome transfer_import(const struct call *call);
 enum outcome transfer_export(const struct call *call);
 enum outcome status_run(const struct call *call);
+enum outcome sql_run(const struct call *call);
+enum outcome service_list(const struct call *call);
+enum outcome service_check(const struct call *call);
+enum outcome service_deploy(const struct call *call);
+enum outcome service_rollback(const struct call *call);
+enum outcome service_remove(const struct call *call);
+enum outcome statements_run(const struct call *call);
+enum outcome slow_run(const struct call *call);
 
 #endif

@@ -15,9 +15,12 @@ static const char usage_tail[] =
 	"\n"
 	"Options, anywhere on the line:\n"
 	"  --url URL           the server; $JACKDAW_URL, else http://127.0.0.1:8080\n"
-	"  --socket PATH       the server's Unix socket\n"
+	"  --socket PATH       the server's Unix socket; for sql, service, statements\n"
+	"                      and slow the admin socket: $JACKDAW_SOCKET, else\n"
+	"                      data/admin.sock or /var/lib/jackdaw/admin.sock\n"
 	"  -s, --store STORE   the store; the command then takes no STORE\n"
-	"  -o, --output FORM   text (as it is) or json (stable, for programs)\n"
+	"  -o, --output FORM   text or json (stable, for programs); sql has also\n"
+	"                      table, ndjson and csv\n"
 	"  --timeout DURATION  give up after, for example, 500ms or 30s\n"
 	"  -h, --help          this, or the help of a command\n"
 	"  -V, --version       say which version this is\n"
@@ -79,7 +82,7 @@ run(const struct options *options)
 		fprintf(stderr, "%s --help\n", command->name);
 		return OUTCOME_USAGE;
 	}
-	call.client = client_create(options);
+	call.client = client_create(options, command->place);
 	if (!call.client)
 		return OUTCOME_ERROR;
 	outcome = command->run(&call);
@@ -87,19 +90,27 @@ run(const struct options *options)
 	return outcome;
 }
 
+static enum outcome
+dispatch(const struct options *options)
+{
+	if (options->text[OPTION_VERSION]) {
+		puts("jackdaw " VERSION);
+		return OUTCOME_OK;
+	}
+	if (options->text[OPTION_HELP])
+		return help(options);
+	return run(options);
+}
+
 int
 main(int argc, char **argv)
 {
+	enum outcome outcome = OUTCOME_USAGE;
 	struct options options;
 
 	out_begin();
-	if (!options_parse(&options, argc, argv))
-		return OUTCOME_USAGE;
-	if (options.text[OPTION_VERSION]) {
-		puts("jackdaw " VERSION);
-		return (int)out_finish(OUTCOME_OK);
-	}
-	if (options.text[OPTION_HELP])
-		return (int)out_finish(help(&options));
-	return (int)out_finish(run(&options));
+	if (options_parse(&options, argc, argv))
+		outcome = dispatch(&options);
+	options_fini(&options);
+	return (int)out_finish(outcome);
 }

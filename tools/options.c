@@ -2,7 +2,9 @@
 #include "tools/options.h"
 
 #include <getopt.h>
+#include <stdlib.h>
 
+#include "core/err.h"
 #include "core/units.h"
 #include "tools/out.h"
 
@@ -94,9 +96,9 @@ is_tag(const char *text)
 }
 
 static bool
-is_output(const char *text)
+is_sort(const char *text)
 {
-	return !strcmp(text, "text") || !strcmp(text, "json");
+	return bytes_listed("total max calls rows", bytes_of(text));
 }
 
 static const struct {
@@ -104,7 +106,6 @@ static const struct {
 	bool (*good)(const char *text);
 	const char *wanted;
 } checks[] = {
-	{ OPTION_OUTPUT, is_output, "text or json" },
 	{ OPTION_TIMEOUT, is_duration, "a duration such as 500ms, 30s or 5m" },
 	{ OPTION_TTL, is_lifetime, "a duration such as 500ms, 30s or 5m" },
 	{ OPTION_BY, is_integer, "a 64-bit integer" },
@@ -113,11 +114,13 @@ static const struct {
 	{ OPTION_TYPE, is_header, "a media type without control characters" },
 	{ OPTION_IF_MATCH, is_tag, "an entity tag" },
 	{ OPTION_IF_NONE_MATCH, is_tag, "an entity tag" },
+	{ OPTION_SORT, is_sort, "total, max, calls or rows" },
 };
 
 static const enum option_name rivals[][2] = {
 	{ OPTION_URL, OPTION_SOCKET },
 	{ OPTION_VALUE, OPTION_FILE },
+	{ OPTION_EXECUTE, OPTION_FILE },
 };
 
 static bool
@@ -171,8 +174,8 @@ collect(struct options *options, int argc, char **argv)
 
 	long_options(longs);
 	opterr = 0;
-	while ((found = getopt_long(argc, argv, ":s:o:hV", longs, NULL)) !=
-	       -1) {
+	while ((found = getopt_long(argc, argv, ":s:o:f:n:e:hVy", longs,
+				    NULL)) != -1) {
 		int name = name_of(found);
 
 		if (found == ':') {
@@ -184,6 +187,8 @@ collect(struct options *options, int argc, char **argv)
 			return false;
 		}
 		options->text[name] = optarg ? optarg : "";
+		if (name == OPTION_EXECUTE)
+			options->execute[options->execute_count++] = optarg;
 	}
 	options->words = argv + optind;
 	options->word_count = (unsigned)(argc - optind);
@@ -194,6 +199,12 @@ bool
 options_parse(struct options *options, int argc, char **argv)
 {
 	*options = (struct options){ 0 };
+	/* More than are given. */
+	options->execute = calloc((size_t)argc + 1, sizeof(*options->execute));
+	if (!options->execute) {
+		say("%s", err_text(ERR_NOMEM));
+		return false;
+	}
 	if (!collect(options, argc, argv) || !check_arguments(options) ||
 	    !check_rivals(options))
 		return false;
@@ -205,4 +216,10 @@ options_parse(struct options *options, int argc, char **argv)
 			       &options->timeout_ms))
 		return false;
 	return true;
+}
+
+void
+options_fini(struct options *options)
+{
+	free(options->execute);
 }

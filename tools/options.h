@@ -13,7 +13,7 @@
 	X(URL, "url", 0, "URL") \
 	X(SOCKET, "socket", 0, "PATH") \
 	X(STORE, "store", 's', "STORE") \
-	X(OUTPUT, "output", 'o', "text|json") \
+	X(OUTPUT, "output", 'o', "FORM") \
 	X(TIMEOUT, "timeout", 0, "DURATION") \
 	X(HELP, "help", 'h', NULL) \
 	X(VERSION, "version", 'V', NULL) \
@@ -22,17 +22,22 @@
 	X(IF_MATCH, "if-match", 0, "ETAG") \
 	X(IF_NONE_MATCH, "if-none-match", 0, "ETAG") \
 	X(VALUE, "value", 0, "TEXT") \
-	X(FILE, "file", 0, "FILE") \
+	X(FILE, "file", 'f', "FILE") \
 	X(BY, "by", 0, "N") \
 	X(INITIAL, "initial", 0, "N") \
 	X(PREFIX, "prefix", 0, "P") \
 	X(START, "start", 0, "KEY") \
 	X(END, "end", 0, "KEY") \
 	X(REVERSE, "reverse", 0, NULL) \
-	X(LIMIT, "limit", 0, "N") \
+	X(LIMIT, "limit", 'n', "N") \
 	X(CURSOR, "cursor", 0, "CURSOR") \
 	X(VALUES, "values", 0, NULL) \
-	X(ALL, "all", 0, NULL)
+	X(ALL, "all", 0, NULL) \
+	X(EXECUTE, "execute", 'e', "SQL") \
+	X(NAME, "name", 0, "NAME") \
+	X(PURGE, "purge", 0, NULL) \
+	X(YES, "yes", 'y', NULL) \
+	X(SORT, "sort", 0, "total|max|calls|rows")
 
 enum option_name {
 #define OPTION_ENUM(name, text, letter, argument) OPTION_##name,
@@ -47,15 +52,20 @@ enum { OPTION_GLOBAL_LAST = OPTION_VERSION }; /* so far, for any command */
 struct options {
 	/* The argument, "" for one that takes none, NULL where not given. */
 	const char *text[OPTION_COUNT];
-	bool json;
+	/* Each --execute, in order. */
+	const char **execute;
+	unsigned execute_count;
+	bool json;           /* --output json */
 	uint64_t timeout_ms; /* 0: not given */
 	/* What is no option, in order. */
 	char **words;
 	unsigned word_count;
 };
 
-/* Fills options from the command line; says what is wrong with it. */
+/* Fills options from the command line; says what is wrong with it. The caller
+ * runs options_fini() in any case. */
 MUST_CHECK bool options_parse(struct options *options, int argc, char **argv);
+void options_fini(struct options *options);
 
 /* "--ttl", and the text that stands for its argument or NULL. */
 const char *option_long(enum option_name name);

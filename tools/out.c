@@ -25,6 +25,14 @@ is_control(unsigned char byte)
 	return byte < 0x20 || byte == 0x7f;
 }
 
+static const char *place;
+
+void
+say_from(const char *where)
+{
+	place = where;
+}
+
 void
 say(const char *format, ...)
 {
@@ -38,7 +46,8 @@ say(const char *format, ...)
 		if (is_control((unsigned char)*c))
 			*c = '?';
 	fflush(stdout);
-	fprintf(stderr, "jackdaw: %s\n", text);
+	fprintf(stderr, "jackdaw: %s%s%s\n", place ? place : "",
+		place ? ": " : "", text);
 }
 
 void
@@ -48,45 +57,84 @@ out_bytes(struct bytes bytes)
 		fwrite(bytes.data, 1, bytes.len, stdout);
 }
 
+/* ---- fields ------------------------------------------------------------- */
+
+/* Takes a piece of an escaped field. */
+typedef void (*piece_fn)(void *arg, const char *data, size_t len);
+
 static void
-put_escaped(unsigned char byte)
+escape_byte(unsigned char byte, piece_fn put, void *arg)
 {
-	switch (byte) {
-	case '\\':
-		fputs("\\\\", stdout);
-		return;
-	case '\t':
-		fputs("\\t", stdout);
-		return;
-	case '\n':
-		fputs("\\n", stdout);
-		return;
-	case '\r':
-		fputs("\\r", stdout);
+	static const char named[] = "\\\\\tt\nn\rr";
+	char text[8];
+
+	for (const char *name = named; *name; name += 2) {
+		if (byte != (unsigned char)name[0])
+			continue;
+		put(arg, (char[]){ '\\', name[1] }, 2);
 		return;
 	}
-	printf("\\x%02x", byte);
+	put(arg, text, (size_t)snprintf(text, sizeof(text), "\\x%02x", byte));
+}
+
+/* lines: line ends, tabs and backslashes are kept. */
+static void
+escape(struct bytes bytes, bool lines, piece_fn put, void *arg)
+{
+	const unsigned char *data = bytes.data;
+	const char *text = bytes.data;
+	const char *kept = lines ? "\n\t" : "";
+	bool utf8 = json_is_utf8(bytes);
+	size_t begin = 0, i;
+
+	for (i = 0; i < bytes.len; i++) {
+		unsigned char byte = data[i];
+		/* U+0080 to U+009F steer a terminal like escape sequences. */
+		bool c1 =
+			byte == 0xc2 && i + 1 < bytes.len && data[i + 1] < 0xa0;
+
+		if (!(is_control(byte) && !(byte && strchr(kept, byte))) &&
+		    !(byte == '\\' && !lines) && !c1 && (byte < 0x80 || utf8))
+			continue;
+		if (i > begin)
+			put(arg, text + begin, i - begin);
+		escape_byte(byte, put, arg);
+		if (c1)
+			escape_byte(data[++i], put, arg);
+		begin = i + 1;
+	}
+	if (i > begin)
+		put(arg, text + begin, i - begin);
+}
+
+static void
+put_out(void *arg, const char *data, size_t len)
+{
+	fwrite(data, 1, len, stdout);
+}
+
+static void
+put_buffer(void *arg, const char *data, size_t len)
+{
+	buffer_add(arg, data, len);
 }
 
 void
 out_field(struct bytes bytes)
 {
-	const unsigned char *data = bytes.data;
-	bool text = json_is_utf8(bytes);
+	escape(bytes, false, put_out, NULL);
+}
 
-	for (size_t i = 0; i < bytes.len; i++) {
-		/* U+0080 to U+009F steer a terminal like escape sequences. */
-		bool c1 = data[i] == 0xc2 && i + 1 < bytes.len &&
-			  data[i + 1] < 0xa0;
+void
+out_lines(struct bytes bytes)
+{
+	escape(bytes, true, put_out, NULL);
+}
 
-		if (is_control(data[i]) || data[i] == '\\' || c1 ||
-		    (data[i] >= 0x80 && !text))
-			put_escaped(data[i]);
-		else
-			putchar(data[i]);
-		if (c1)
-			put_escaped(data[++i]);
-	}
+void
+field_add(struct buffer *to, struct bytes bytes)
+{
+	escape(bytes, false, put_buffer, to);
 }
 
 bool

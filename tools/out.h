@@ -6,7 +6,7 @@
 #ifndef TOOLS_OUT_H
 #define TOOLS_OUT_H
 
-#include "core/base.h"
+#include "core/buffer.h"
 #include "tools/outcome.h"
 
 /* First of all: a write to a closed pipe fails instead of ending the program,
@@ -16,6 +16,9 @@ void out_begin(void);
 /* "jackdaw: ..." and a line end on standard error. Control characters, which
  * may come from a server, are shown as '?'. */
 void say(const char *format, ...) PRINTF(1, 2);
+/* From now on it is "jackdaw: where: ...", such as where in a file it went
+ * wrong. Borrowed; NULL ends it. */
+void say_from(const char *where);
 
 void out_bytes(struct bytes bytes);
 
@@ -23,7 +26,11 @@ void out_bytes(struct bytes bytes);
  * \\, \t, \n, \r and \xNN, so that a line and a tab always mean what they
  * seem. */
 void out_field(struct bytes bytes);
-/* The same for bytes that come as base64; false when that is malformed. */
+/* The same into a buffer. */
+void field_add(struct buffer *to, struct bytes bytes);
+/* A text of several lines: line ends, tabs and backslashes are as they are. */
+void out_lines(struct bytes bytes);
+/* out_field() for bytes that come as base64; false when that is malformed. */
 MUST_CHECK bool out_field_base64(struct bytes text);
 
 enum { HUMAN_SIZE = 16 };

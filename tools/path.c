@@ -38,6 +38,15 @@ path_kv(struct buffer *path, const char *store, const char *key)
 }
 
 void
+path_named(struct buffer *path, const char *base, const char *name)
+{
+	buffer_init(path, PATH_TEXT_MAX);
+	buffer_add_str(path, base);
+	buffer_add_str(path, "/");
+	add_encoded(path, name, "");
+}
+
+void
 path_query(struct buffer *path, const char *name, const char *value)
 {
 	if (!value)
@@ -56,6 +65,6 @@ path_text(struct buffer *path)
 	buffer_add(path, "", 1);
 	if (!path->err)
 		return path->data;
-	say("the key or an argument: %s", err_text(path->err));
+	say("the name, the key or an argument: %s", err_text(path->err));
 	return NULL;
 }

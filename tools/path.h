@@ -10,6 +10,8 @@
 
 /* "/v1/kv/STORE/KEY"; key "" is the store itself. */
 void path_kv(struct buffer *path, const char *store, const char *key);
+/* base, then "/NAME". */
+void path_named(struct buffer *path, const char *base, const char *name);
 /* "?name=value" or "&name=value"; nothing where value is NULL. */
 void path_query(struct buffer *path, const char *name, const char *value);
 /* Terminated; NULL, after saying so, when there was no memory. */

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+#include "tools/sql/prompt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <histedit.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/err.h"
+#include "tools/out.h"
+
+/* Entries that are kept. */
+enum { HISTORY_MAX = 1000 };
+
+struct prompt {
+	EditLine *edit;
+	History *history;
+	char *path; /* of the history; NULL: there is no file */
+	char *last; /* that was remembered */
+	const char *text;
+};
+
+/* ---- history --------------------------------------------------------------
+ */
+
+static char *
+history_path(void)
+{
+	const char *path = getenv("JACKDAW_HISTORY");
+	const char *home = getenv("HOME");
+	char *made;
+
+	if (path)
+		return *path ? strdup(path) : NULL;
+	if (!home || !*home)
+		return NULL;
+	return asprintf(&made, "%s/.jackdaw_history", home) < 0 ? NULL : made;
+}
+
+/* libedit changes the mode of what it saves to: that must be a file, never a
+ * device. NULL: no file, or not for us; a history is not worth a complaint. */
+static FILE *
+open_history(const char *path, int flags)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0600);
+	struct stat stat;
+	FILE *file;
+
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode)) {
+		file = fdopen(fd, flags & O_APPEND ? "a" : "w");
+		if (file && fseek(file, 0, SEEK_END) == 0)
+			return file;
+		if (file) {
+			fclose(file);
+			return NULL;
+		}
+	}
+	close(fd);
+	return NULL;
+}
+
+static void
+save(History *history_, const char *path, int flags)
+{
+	FILE *file = open_history(path, flags);
+	HistEvent event;
+
+	if (!file)
+		return;
+	history(history_, &event, H_SAVE_FP, file);
+	fclose(file);
+}
+
+/* The file grows by what is added, so that two prompts do not take each
+ * other's entries away, and is cut when it is read. */
+static void
+load(struct prompt *prompt)
+{
+	HistEvent event;
+
+	if (history(prompt->history, &event, H_LOAD, prompt->path) >
+	    HISTORY_MAX)
+		save(prompt->history, prompt->path, O_TRUNC);
+}
+
+/* H_NSAVE_FP saves one more than it is asked for: a history of one entry does
+ * not. */
+static void
+append(const char *path, const char *text)
+{
+	History *one = history_init();
+	HistEvent event;
+
+	if (!one)
+		return;
+	history(one, &event, H_SETSIZE, 1);
+	history(one, &event, H_ENTER, text);
+	save(one, path, O_APPEND);
+	history_end(one);
+}
+
+void
+prompt_remember(struct prompt *prompt, const char *text)
+{
+	HistEvent event;
+
+	if (prompt->last && !strcmp(prompt->last, text))
+		return;
+	history(prompt->history, &event, H_ENTER, text);
+	if (prompt->path)
+		append(prompt->path, text);
+	free(prompt->last);
+	prompt->last = strdup(text);
+}
+
+/* ---- lines ------------------------------------------------------------------
+ */
+
+static volatile sig_atomic_t interrupted;
+
+/* Until prompt_line() returns; without SA_RESTART, so that libedit's read ends
+ * and el_gets() with it. */
+static void
+on_interrupt(int number)
+{
+	interrupted = 1;
+}
+
+static char *
+show_text(EditLine *edit)
+{
+	struct prompt *prompt = NULL;
+
+	el_get(edit, EL_CLIENTDATA, &prompt);
+	return (char *)prompt->text;
+}
+
+static void
+set_up(struct prompt *prompt)
+{
+	EditLine *edit = prompt->edit;
+
+	el_set(edit, EL_CLIENTDATA, prompt);
+	el_set(edit, EL_PROMPT, show_text);
+	el_set(edit, EL_EDITOR, "emacs");
+	el_set(edit, EL_SIGNAL, 1);
+	el_set(edit, EL_HIST, history, prompt->history);
+	el_set(edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
+	/* Indented SQL may be pasted. */
+	el_set(edit, EL_BIND, "\\t", "ed-insert", NULL);
+	el_source(edit, NULL);
+}
+
+struct prompt *
+prompt_create(void)
+{
+	struct prompt *prompt = calloc(1, sizeof(*prompt));
+	HistEvent event;
+
+	if (!prompt)
+		goto out_of_memory;
+	prompt->history = history_init();
+	if (!prompt->history)
+		goto free_prompt;
+	prompt->edit = el_init("jackdaw", stdin, stdout, stderr);
+	if (!prompt->edit)
+		goto end_history;
+	history(prompt->history, &event, H_SETSIZE, HISTORY_MAX);
+	prompt->path = history_path();
+	if (prompt->path)
+		load(prompt);
+	set_up(prompt);
+	return prompt;
+
+end_history:
+	history_end(prompt->history);
+free_prompt:
+	free(prompt);
+out_of_memory:
+	say("no prompt: %s", err_text(ERR_NOMEM));
+	return NULL;
+}
+
+void
+prompt_destroy(struct prompt *prompt)
+{
+	el_end(prompt->edit);
+	history_end(prompt->history);
+	free(prompt->path);
+	free(prompt->last);
+	free(prompt);
+}
+
+/* NULL: what it ended with is in *typed. */
+static const char *
+read_line(struct prompt *prompt, int *len, enum typed *typed)
+{
+	const char *line;
+
+	do {
+		errno = 0;
+		*len = 0;
+		line = el_gets(prompt->edit, len);
+		/* Stopped and continued: it shows the prompt again. */
+	} while (!line && errno == EINTR && !interrupted);
+	*typed = interrupted ? TYPED_INTERRUPT : TYPED_END;
+	return interrupted || *len <= 0 ? NULL : line;
+}
+
+enum typed
+prompt_line(struct prompt *prompt, const char *text, struct bytes *line)
+{
+	struct sigaction watch = { .sa_handler = on_interrupt }, before;
+	enum typed typed;
+	const char *data;
+	int len;
+
+	prompt->text = text;
+	interrupted = 0;
+	sigaction(SIGINT, &watch, &before);
+	data = read_line(prompt, &len, &typed);
+	sigaction(SIGINT, &before, NULL);
+	if (!data)
+		return typed;
+	if (data[len - 1] == '\n')
+		len--;
+	*line = (struct bytes){ data, (size_t)len };
+	return TYPED_LINE;
+}
