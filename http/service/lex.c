@@ -128,10 +128,11 @@ lex_next(struct lex *lex, struct lex_token *token)
 		.begins_line = begin == lex->line_begin,
 		.indented = begin > lex->line_begin && !lex->line_used,
 	};
-	lex->line_used = true;
 	if (begin == lex->end)
 		token->kind = LEX_END;
 	else
 		take_token(lex, token);
+	/* It may have ended on another one. */
+	lex->line_used = true;
 	token->text = (struct bytes){ begin, (size_t)(lex->at - begin) };
 }

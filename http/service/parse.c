@@ -80,7 +80,8 @@ route_spec_fini(struct route_spec *route)
 void
 settings_fini(struct service_settings *settings)
 {
-	for (unsigned i = 0; i < settings->store_count; i++)
+	/* A list that was given again may have been longer before. */
+	for (unsigned i = 0; i < CONFIG_STORES_MAX; i++)
 		free(settings->stores[i]);
 	for (unsigned i = 0; i < settings->own_store_count; i++)
 		free(settings->own_stores[i].name);

@@ -48,6 +48,7 @@ add_statement(struct reader *reader, struct bytes text)
 		complain(reader->complaints, reader->file->path, reader->line,
 			 "a statement has more than %d KiB",
 			 SQL_TEXT_MAX / 1024);
+		reader->dropped = true;
 		return;
 	}
 	statements = array_reserve(route->statements, route->statement_count,
@@ -58,6 +59,7 @@ add_statement(struct reader *reader, struct bytes text)
 	if (!copy) {
 		complain(reader->complaints, reader->file->path, reader->line,
 			 "%s", err_text(ERR_NOMEM));
+		reader->dropped = true;
 		return;
 	}
 	statements[route->statement_count++] = (struct route_statement){

@@ -98,17 +98,18 @@ take_listed_store(struct loading *loading, const struct config_entry *entry,
 		  const struct config_reason *reason)
 {
 	struct service_settings *settings = loading->settings;
+	char **store;
 
 	if (entry->index == CONFIG_STORES_MAX)
 		loading->too_many = (unsigned)entry->line;
 	if (entry->index >= CONFIG_STORES_MAX)
 		return true;
-	if (!config_take_text(reason, entry->value,
-			      &settings->stores[entry->index]))
-		return false;
-	/* An element that was there already keeps its line. */
-	if (entry->index >= settings->store_count)
+	store = &settings->stores[entry->index];
+	/* One that was there already keeps its line. */
+	if (!*store || strcmp(*store, entry->value) != 0)
 		loading->store_lines[entry->index] = (unsigned)entry->line;
+	if (!config_take_text(reason, entry->value, store))
+		return false;
 	settings->store_count = entry->index + 1;
 	return true;
 }
@@ -133,14 +134,11 @@ own_store(struct loading *loading, const struct config_entry *entry,
 {
 	struct service_settings *settings = loading->settings;
 	unsigned count = settings->own_store_count;
-	struct config_store *store = &settings->own_stores[count];
+	struct config_store *store = settings->own_stores + count;
 
 	if (count > 0 && !strcmp(store[-1].name, entry->title))
 		return &store[-1];
-	if (count == CONFIG_STORES_MAX) {
-		config_refuse(reason, "more than %d stores", CONFIG_STORES_MAX);
-		return NULL;
-	}
+	assert(count < CONFIG_STORES_MAX);
 	if (!config_take_text(reason, entry->title, &store->name))
 		return NULL;
 	settings->own_store_count++;
@@ -175,8 +173,17 @@ static bool
 take_own_store(struct loading *loading, const struct config_entry *entry,
 	       const struct config_reason *reason)
 {
-	struct config_store *store = own_store(loading, entry, reason);
+	struct service_settings *settings = loading->settings;
+	struct config_store *store;
 
+	/* Said once, when its section ends. */
+	if (settings->own_store_count == CONFIG_STORES_MAX &&
+	    strcmp(settings->own_stores[CONFIG_STORES_MAX - 1].name,
+		   entry->title) != 0)
+		return entry->key ||
+		       config_refuse(reason, "more than %d stores",
+				     CONFIG_STORES_MAX);
+	store = own_store(loading, entry, reason);
 	if (!store)
 		return false;
 	if (!entry->key)
