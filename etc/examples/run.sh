@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What `make run` starts: run.sh BUILD. Serves $LISTEN (127.0.0.1:8080) with
-# the built-in settings and its data in ./data, until ^C.
+# What `make run` starts: run.sh BUILD. Serves $LISTEN (127.0.0.1:8080) with the
+# example services, the built-in settings and its data in ./data, until ^C.
 set -eu
 build=${1:?usage: run.sh BUILD}
 listen=${LISTEN:-127.0.0.1:8080}
@@ -18,13 +18,16 @@ fi
 
 cat <<END
 Jackdaw serves $url with its data in ./data; ^C ends it.
-Try it from another terminal:
+It has the services of etc/services: shop, links and bench.
+Open $url/shop, or try it from another terminal:
 
+    curl -i $url/shop/items/5
+    curl -i --json '{"customer":3,"items":[{"item":5,"quantity":1}]}' $url/shop/orders
+    curl -i $url/links/sqlite
     curl -i -X PUT -H 'Content-Type: text/plain' -d 'hello' $url/v1/kv/main/greeting
-    curl -i $url/v1/kv/main/greeting
-    curl $url/metrics
 
 README.md goes on from there.
 
 END
-exec "$build/jackdawd" --set "listen=$listen" --set data_dir=data
+exec "$build/jackdawd" --set "listen=$listen" --set data_dir=data \
+    --set service_dir=etc/services
