@@ -350,7 +350,8 @@ keep_utf8(char *text)
 
 static void
 problem_text(struct buffer *out, const struct request *request, unsigned status,
-	     const char *code, int index, const char *detail)
+	     const char *code, int index, struct bytes members,
+	     const char *detail)
 {
 	const struct status *known = status_at(status_index(status));
 	struct json json;
@@ -377,6 +378,10 @@ problem_text(struct buffer *out, const struct request *request, unsigned status,
 		json_name(&json, "index");
 		json_i64(&json, index);
 	}
+	if (members.len) {
+		buffer_add(out, ",", 1);
+		buffer_add(out, members.data, members.len);
+	}
 	json_object_end(&json);
 	buffer_add(out, "\n", 1);
 }
@@ -396,9 +401,11 @@ log_failure(const struct request *request, unsigned status, const char *detail)
 		log_quote(what, sizeof(what), bytes_of(detail)));
 }
 
+static const struct bytes no_members = { NULL, 0 };
+
 static void
 send_problem(struct reply *reply, const char *code, int index,
-	     const char *detail) ON_WORKER
+	     struct bytes members, const char *detail) ON_WORKER
 {
 	struct request *request = reply->request;
 	struct buffer body;
@@ -412,8 +419,9 @@ send_problem(struct reply *reply, const char *code, int index,
 	if (reply->status == 405)
 		reply_header(reply, "Allow",
 			     bytes_of(resource_allow(request->resource)));
-	buffer_init(&body, 4096);
-	problem_text(&body, request, reply->status, code, index, detail);
+	buffer_init(&body, 4096 + members.len);
+	problem_text(&body, request, reply->status, code, index, members,
+		     detail);
 	if (body.err)
 		reply_send(reply);
 	else
@@ -434,7 +442,7 @@ reply_problem(struct request *request, unsigned status, const char *code,
 	va_end(args);
 	keep_utf8(text);
 	reply_begin(&reply, request, status);
-	send_problem(&reply, code, -1, text);
+	send_problem(&reply, code, -1, no_members, text);
 }
 
 void
@@ -450,7 +458,18 @@ reply_problem_index(struct request *request, unsigned status, const char *code,
 	va_end(args);
 	keep_utf8(text);
 	reply_begin(&reply, request, status);
-	send_problem(&reply, code, index, text);
+	send_problem(&reply, code, index, no_members, text);
+}
+
+void
+reply_problem_members(struct request *request, unsigned status,
+		      const char *code, struct bytes members,
+		      const char *detail)
+{
+	struct reply reply;
+
+	reply_begin(&reply, request, status);
+	send_problem(&reply, code, -1, members, detail);
 }
 
 void
@@ -467,7 +486,7 @@ reply_problem_header(struct request *request, unsigned status,
 	va_end(args);
 	reply_begin(&reply, request, status);
 	reply_header(&reply, name, bytes_of(value));
-	send_problem(&reply, NULL, -1, detail);
+	send_problem(&reply, NULL, -1, no_members, detail);
 }
 
 void
@@ -493,7 +512,7 @@ reply_condition(struct request *request, uint64_t seq)
 	reply_begin(&reply, request, 412);
 	if (seq)
 		reply_etag(&reply, seq);
-	send_problem(&reply, NULL, -1,
+	send_problem(&reply, NULL, -1, no_members,
 		     seq ? "the key is not what the precondition asks for"
 			 : "the key does not exist");
 }
@@ -513,7 +532,7 @@ reply_cut_problem(struct request *request, unsigned status, const char *code,
 	keep_utf8(text);
 	buffer_init(&body, 4096);
 	buffer_init(&out, 8192);
-	problem_text(&body, request, status, code, -1, text);
+	problem_text(&body, request, status, code, -1, no_members, text);
 	http_date(clock_wall_ms(), date);
 	buffer_addf(&out,
 		    "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\n"

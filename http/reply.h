@@ -80,6 +80,10 @@ void reply_problem(struct request *request, unsigned status, const char *code,
 void reply_problem_index(struct request *request, unsigned status,
 			 const char *code, int index, const char *detail, ...)
 	PRINTF(5, 6) ON_WORKER;
+/* The same with further members, as JSON: "name":value,... */
+void reply_problem_members(struct request *request, unsigned status,
+			   const char *code, struct bytes members,
+			   const char *detail) ON_WORKER;
 /* The same with one more header. */
 void reply_problem_header(struct request *request, unsigned status,
 			  const char *detail, const char *name,

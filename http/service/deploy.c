@@ -401,7 +401,7 @@ deploy_read_version(struct attempt *attempt, uint64_t version)
 	if (err) {
 		complain(attempt->complaints, NULL, 0, "version %llu: %s",
 			 (unsigned long long)version, message);
-		return err;
+		return err == ERR_NOTFOUND ? ERR_FAULT : err;
 	}
 	attempt->service = service_create(&files, attempt->complaints);
 	return attempt->service ? ERR_OK : ERR_NOMEM;

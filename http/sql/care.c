@@ -201,6 +201,13 @@ own_table(struct care *care, unsigned worker)
 	table = calloc(1, sizeof(*table));
 	if (!table)
 		return NULL;
+	for (unsigned i = 0; i < ARRAY_LEN(table->rest); i++)
+		table->rest[i].statement = (struct care_statement){
+			.id = i,
+			.database = "*",
+			.text = { .text = { "", 0 } },
+		};
+	table->rest[0].statement.route = "*";
 	HANDS_OVER(table);
 	/* Pairs with the load in care_statements(). */
 	ck_pr_fence_store();

@@ -57,8 +57,8 @@ void care_count(const struct care_run *run) ON_WORKER;
 
 struct care_statement {
 	uint64_t id;
-	/* Live as long as the process. route NULL: /v1/sql; text empty: those
-	 * that had no place. */
+	/* Live as long as care. route NULL: /v1/sql. Those that had no place
+	 * are one of database "*", without a text. */
 	const char *database, *route;
 	struct sql_text text;
 	bool cut; /* text is only its beginning */
