@@ -251,7 +251,7 @@ rows_header(struct rows *rows, const struct sql_stmt *stmt)
 {
 	unsigned count = sql_column_count(stmt);
 
-	if (rows->shape != ROWS_CSV)
+	if (rows->shape != ROWS_CSV || !count)
 		return;
 	for (unsigned i = 0; i < count; i++) {
 		if (i)

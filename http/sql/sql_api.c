@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "core/units.h"
 #include "http/conn.h"
 #include "http/reply.h"
 #include "http/shard.h"
@@ -231,12 +232,26 @@ begin_reply(struct reply *reply, struct sql_call *call) ON_WORKER
 }
 
 void
+call_name_limit(struct sql_call *call)
+{
+	char text[UNITS_TEXT_MAX];
+
+	if (call->error.err == ERR_DEADLINE &&
+	    !strcmp(sql_error_text(&call->error), err_text(ERR_DEADLINE)))
+		sql_error_set(&call->error, ERR_DEADLINE,
+			      "it took longer than %s",
+			      units_duration_text(text, call->timeout_ns /
+								NS_PER_MS));
+}
+
+void
 call_answer(struct sql_call *call)
 {
 	struct request *request = call->request;
 	struct reply reply;
 
 	count_statements(call);
+	call_name_limit(call);
 	if (call->error.err == ERR_CANCELLED) {
 		reply_gone(request);
 	} else if (call->error.err) {

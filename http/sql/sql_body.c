@@ -68,7 +68,7 @@ find_overflow(const json_t *value, const char **name, size_t *index)
 		{
 			if (json_is_real(member) &&
 			    (json_real_value(member) >= 0x1p63 ||
-			     json_real_value(member) < -0x1p63))
+			     json_real_value(member) <= -0x1p63))
 				return member;
 		}
 	}
@@ -77,7 +77,7 @@ find_overflow(const json_t *value, const char **name, size_t *index)
 		*index = i;
 		if (json_is_real(member) &&
 		    (json_real_value(member) >= 0x1p63 ||
-		     json_real_value(member) < -0x1p63))
+		     json_real_value(member) <= -0x1p63))
 			return member;
 	}
 	return NULL;

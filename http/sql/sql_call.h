@@ -127,6 +127,8 @@ void call_open_result(struct sql_call *call, const struct sql_stmt *stmt);
 void call_close_result(struct sql_call *call);
 /* The last line of NDJSON. */
 void call_put_end(struct sql_call *call, struct buffer *out);
+/* A deadline that was passed, in words. */
+void call_name_limit(struct sql_call *call);
 /* What call->out failed with, in words. */
 void call_say_too_large(struct sql_call *call, enum err err);
 

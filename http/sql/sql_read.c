@@ -129,6 +129,7 @@ end_stream(struct sql_call *call)
 {
 	bool failed = call->error.err != ERR_OK;
 
+	call_name_limit(call);
 	if (failed)
 		log_info("stream ended early request_id=%.*s error=\"%s\"",
 			 (int)call->request->id_len, call->request->id,
