@@ -182,8 +182,9 @@ reply_tag(const struct server *server, const struct route *route,
 	numbers[count++] = route->index;
 	for (unsigned i = 0; i < deps->count; i++)
 		numbers[count++] = deps->list[i].value;
-	/* 0 is no tag: see conditional.h. */
-	return XXH3_64bits(numbers, count * sizeof(*numbers)) | 1;
+	/* 0 is no tag, and one beyond 2^63 - 1 is none of ours: see
+	 * etag_parse(). */
+	return XXH3_64bits(numbers, count * sizeof(*numbers)) >> 1 | 1;
 }
 
 /* ---- lengths ------------------------------------------------------------- */
