@@ -219,7 +219,12 @@ parse(const struct buffer *text, const struct config_key *keys, unsigned count)
 		return ERR_NOMEM;
 	}
 	cfg_set_error_function(cfg, on_error);
+	errno = 0;
 	rc = cfg_parse_fp(cfg, file);
+	/* The one error that libconfuse has no word for, but memory. In a
+	 * section the line is the section's. */
+	if (rc != CFG_SUCCESS && errno != ENOMEM)
+		fail(cfg->line, "a key without a name");
 	fclose(file);
 	cfg_free(cfg);
 	if (reading->err)

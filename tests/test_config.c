@@ -268,6 +268,8 @@ static const struct {
 	{ "include = 1", 1, "no such option 'include'" },
 	{ "\"limits|max_value\" = 1", 1, "no such key" },
 	{ "root { }", 1, "root" },
+	{ "\n'' = 1", 2, "a key without a name" },
+	{ "\nlimits {\n'' = 1 }", 2, "a key without a name" },
 	{ "workers = -1", 1, "workers is \"-1\", not a whole number" },
 	{ "workers = many", 1, "workers" },
 	{ "workers = 257", 1, "not from 0 to 256" },

@@ -593,6 +593,7 @@ static const struct {
 	{ "", "" },
 	{ "# nothing\n", "" },
 	{ "stores = main\n", "" },
+	{ "\n\"\"", "2: a key without a name" },
 	{ "max_row = 1\n", "1: no such option 'max_row'" },
 	{ "\n\nstore a { kind = durable colour = red }",
 	  "3: no such option 'colour'" },
