@@ -91,7 +91,8 @@ static const struct command commands[] = {
 		  "it asks for them, with history and line editing: see .help there.\n"
 		  "Statements end with `;`, and the first that fails ends it. Each is a\n"
 		  "transaction of its own. --limit is the most rows of a result,\n"
-		  "--timeout the most time of a statement.\n"
+		  "--timeout the most time of a statement. FORM is table, json,\n"
+		  "ndjson or csv.\n"
 		  "\n"
 		  "  jackdaw sql -e 'SELECT count(*) FROM orders'\n"
 		  "  jackdaw sql shop -o csv -e 'SELECT * FROM items' >items.csv\n"
@@ -319,8 +320,9 @@ command_help(const struct command *command, FILE *to)
 	column += print_form(command, to);
 	for (unsigned i = 0; i < OPTION_COUNT; i++) {
 		const char *argument = option_argument(i);
+		bool forms = i == OPTION_OUTPUT && command->forms != two_forms;
 
-		if (!(command->options >> i & 1))
+		if (!forms && !(command->options >> i & 1))
 			continue;
 		if (column > 60)
 			column = fprintf(to, "\n              ") - 1;
@@ -328,7 +330,5 @@ command_help(const struct command *command, FILE *to)
 			fprintf(to, " [%s%s%s]", option_long(i),
 				argument ? " " : "", argument ? argument : "");
 	}
-	if (strcmp(command->forms, two_forms))
-		fprintf(to, " [-o %s]", command->forms);
 	fprintf(to, "\n\n%s", command->text);
 }

@@ -410,34 +410,48 @@ find_service(const json_t *services, const char *name)
 	return NULL;
 }
 
-/* What it is about: on standard error, where the question is asked. */
+/* On standard error, where the question is asked. False: there is nothing to
+ * ask about. service NULL: none of that name is deployed. */
+static bool
+tell_loss(const struct call *call, const json_t *service)
+{
+	bool purge = call->options->text[OPTION_PURGE];
+	char size[HUMAN_SIZE];
+
+	human_size(size, (double)integer(service, "database_bytes"));
+	if (!service && !purge) {
+		say("there is no service '%s'", call->argument);
+		return false;
+	}
+	print_error(call->argument);
+	if (!service)
+		fputs(": is not deployed; the data that it left will be "
+		      "lost.\n",
+		      stderr);
+	else if (purge)
+		fprintf(stderr,
+			": its database of %s, its stores and all its "
+			"versions will be lost.\n",
+			size);
+	else
+		fprintf(stderr,
+			": its %" JSON_INTEGER_FORMAT " routes will be gone; "
+			"its database of %s stays.\n",
+			integer(service, "routes"), size);
+	return true;
+}
+
+/* OUTCOME_OK: there is something to ask about. */
 static enum outcome
-tell_loss(const struct call *call)
+tell(const struct call *call)
 {
 	struct visit visit = { .call = call, .name = "" };
 	enum outcome outcome = fetch_list(&visit);
-	const json_t *service = find_service(
-		json_object_get(visit.answer, "services"), call->argument);
-	char size[HUMAN_SIZE];
+	const json_t *services = json_object_get(visit.answer, "services");
 
-	if (outcome == OUTCOME_OK && !service) {
-		say("there is no service '%s'", call->argument);
+	if (outcome == OUTCOME_OK &&
+	    !tell_loss(call, find_service(services, call->argument)))
 		outcome = OUTCOME_NOTFOUND;
-	} else if (outcome == OUTCOME_OK) {
-		human_size(size, (double)integer(service, "database_bytes"));
-		print_error(call->argument);
-		if (call->options->text[OPTION_PURGE])
-			fprintf(stderr,
-				": its database of %s, its stores and all its "
-				"versions will be lost.\n",
-				size);
-		else
-			fprintf(stderr,
-				": its %" JSON_INTEGER_FORMAT
-				" routes will be gone; its database of %s "
-				"stays.\n",
-				integer(service, "routes"), size);
-	}
 	visit_fini(&visit);
 	return outcome;
 }
@@ -473,7 +487,7 @@ confirm(const struct call *call)
 		say("--purge without a terminal needs --yes");
 		return OUTCOME_USAGE;
 	}
-	outcome = tell_loss(call);
+	outcome = tell(call);
 	if (outcome != OUTCOME_OK)
 		return outcome;
 	return answers_yes() ? OUTCOME_OK : OUTCOME_ERROR;

@@ -204,6 +204,9 @@ read_line(struct prompt *prompt, int *len, enum typed *typed)
 	const char *line;
 
 	do {
+		/* el_gets() would show the text before it has the terminal
+		 * give it single characters: ^D is lost meanwhile. */
+		el_set(prompt->edit, EL_PREP_TERM, 1);
 		errno = 0;
 		*len = 0;
 		line = el_gets(prompt->edit, len);

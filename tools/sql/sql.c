@@ -7,6 +7,7 @@
 
 #include "core/clock.h"
 #include "core/json.h"
+#include "core/units.h"
 #include "tools/out.h"
 #include "tools/path.h"
 #include "tools/sql/result.h"
@@ -56,15 +57,15 @@ add_options(struct json *json, const struct options *options)
 {
 	const char *timeout = options->text[OPTION_TIMEOUT];
 	const char *limit = options->text[OPTION_LIMIT];
+	uint64_t rows;
 
 	if (timeout) {
 		json_name(json, "timeout");
 		json_text(json, bytes_of(timeout));
 	}
-	if (limit) {
+	if (limit && units_u64(bytes_of(limit), &rows)) {
 		json_name(json, "limit");
-		/* It was checked: digits. */
-		buffer_add_str(json->out, limit);
+		json_u64(json, rows);
 	}
 }
 
@@ -86,14 +87,13 @@ make_body(const struct session *session, struct bytes sql, const json_t *params,
 	json_object_begin(&json);
 	json_name(&json, "sql");
 	json_text(&json, sql);
-	if (text) {
-		json_name(&json, "params");
-		buffer_add_str(body, text);
-	}
 	if (params) {
 		/* A question of ours; more rows nobody would read. */
 		json_name(&json, "limit");
 		json_u64(&json, ROWS_MAX);
+		json_name(&json, "params");
+		/* The writer does not see it: nothing may follow. */
+		buffer_add_str(body, text ? text : "null");
 	} else {
 		add_options(&json, session->call->options);
 	}
