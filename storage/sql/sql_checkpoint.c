@@ -23,9 +23,11 @@
  * WAL grows, and the log says why.
  */
 #include <ck_pr.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/clock.h"
 #include "core/log.h"
@@ -39,14 +41,17 @@ enum {
 	HARD_FRAMES = 16 << 10,
 	/* After a restart that a reader prevented: frames until the next. */
 	RETRY_FRAMES = HARD_FRAMES / 4,
-	/* What a restart waits for readers. The write lock is held, so new
-	 * ones begin behind the WAL, and only those of before count. */
-	RESTART_WAIT_MS = 20,
-
 	FRAME_HEADER_SIZE = 24,
 	WAL_HEADER_SIZE = 32,
 };
 
+/* What a restart waits for readers. The write lock is held, so new ones begin
+ * behind the WAL, and only those of before count. */
+#define RESTART_WAIT_NS (20 * NS_PER_MS)
+/* What a commit waits for readers: one that looks at the head of the WAL while
+ * it changes takes the write lock, and looks again. That is short, unless its
+ * thread is not let to run. */
+#define LOCK_WAIT_NS (10 * NS_PER_S)
 #define IDLE_CHECKPOINT_NS (1 * NS_PER_S)
 #define IDLE_TRUNCATE_NS (5 * NS_PER_S)
 #define COMPLAIN_NS (60 * NS_PER_S)
@@ -104,6 +109,26 @@ on_commit(void *arg, sqlite3 *db, const char *database, int frames)
 	return SQLITE_OK;
 }
 
+/* ---- waiting for readers ------------------------------------------------ */
+
+/* Called when somebody has a lock, for the count-th time. 0: give up. */
+static int
+wait_for_lock(void *arg, int count)
+{
+	struct sql_committer *committer = arg;
+	uint64_t now_ns = clock_mono_ns();
+
+	if (count == 0)
+		committer->waits_ns = now_ns;
+	if (now_ns - committer->waits_ns >= committer->patience_ns)
+		return 0;
+	if (count < 10)
+		sched_yield();
+	else
+		usleep(200);
+	return 1;
+}
+
 /* ---- checkpoints -------------------------------------------------------- */
 
 /* SQLite's code. What could not be moved is tried again another time. */
@@ -112,10 +137,12 @@ checkpoint(struct sql *sql, int mode)
 {
 	struct sql_committer *committer = &sql->committer;
 	uint64_t start_ns = clock_mono_ns();
-	int all = 0, moved = 0;
-	int rc = sqlite3_wal_checkpoint_v2(db_of(sql), "main", mode, &all,
-					   &moved);
+	int all = 0, moved = 0, rc;
 
+	committer->patience_ns =
+		mode == SQLITE_CHECKPOINT_RESTART ? RESTART_WAIT_NS : 0;
+	rc = sqlite3_wal_checkpoint_v2(db_of(sql), "main", mode, &all, &moved);
+	committer->patience_ns = LOCK_WAIT_NS;
 	ck_pr_store_64(&sql->checkpoints, sql->checkpoints + 1);
 	ck_pr_store_64(&sql->checkpoint_ns,
 		       sql->checkpoint_ns + clock_mono_ns() - start_ns);
@@ -168,9 +195,7 @@ sql_checkpoint_if_long(struct sql *sql)
 	    committer->frames < committer->retry_frames)
 		return true;
 	committer->retry_frames = committer->frames + RETRY_FRAMES;
-	sqlite3_busy_timeout(db_of(sql), RESTART_WAIT_MS);
 	rc = checkpoint(sql, SQLITE_CHECKPOINT_RESTART);
-	sqlite3_busy_timeout(db_of(sql), 0);
 	if (rc == SQLITE_BUSY)
 		complain(sql);
 	return !is_fault(sql, rc);
@@ -431,9 +456,12 @@ set_up(struct sql *sql)
 		rc = move_left_wal(sql);
 	if (rc == SQLITE_OK)
 		rc = prepare_fixed(sql);
-	if (rc == SQLITE_OK)
-		sqlite3_wal_hook(db_of(sql), on_commit, sql);
-	return rc;
+	if (rc != SQLITE_OK)
+		return rc;
+	sqlite3_wal_hook(db_of(sql), on_commit, sql);
+	sql->committer.patience_ns = LOCK_WAIT_NS;
+	sqlite3_busy_handler(db_of(sql), wait_for_lock, &sql->committer);
+	return SQLITE_OK;
 }
 
 static enum err
@@ -470,6 +498,7 @@ sql_committer_open(struct sql *sql, char *message, size_t size)
 	if (err != ERR_OK)
 		return err;
 	sql->committer.batch_max = LANE_BATCH_OPS;
+	sql->committer.batch_ns = LANE_BATCH_APPLY_US * NS_PER_US;
 	rc = set_up(sql);
 	if (rc != SQLITE_OK)
 		err = say_why_not(sql, rc, message, size);

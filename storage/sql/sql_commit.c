@@ -524,7 +524,7 @@ static enum ran
 apply_batch(struct sql *sql, struct lane_item **items, size_t count, bool timed,
 	    size_t *applied)
 {
-	uint64_t end_ns = clock_mono_ns() + LANE_BATCH_APPLY_US * NS_PER_US;
+	uint64_t end_ns = clock_mono_ns() + sql->committer.batch_ns;
 
 	for (*applied = 0; *applied < count; ++*applied) {
 		if (timed && *applied > 0 && clock_mono_ns() >= end_ns)
@@ -568,8 +568,6 @@ run(struct sql *sql, struct lane_item **items, size_t count, bool timed,
 	return ran;
 }
 
-/* Of the results that were refused, only those count that were for want of
- * room. */
 static void
 note_full(struct sql *sql, struct lane_item **items, size_t count)
 {
@@ -579,8 +577,13 @@ note_full(struct sql *sql, struct lane_item **items, size_t count)
 		full |= items[i]->err == ERR_FULL;
 		wrote |= write_of(items[i])->seq != 0;
 	}
-	if (full || wrote)
-		ck_pr_store_uint(&sql->full, full);
+	if (full == ck_pr_load_uint(&sql->full) || !(full || wrote))
+		return;
+	ck_pr_store_uint(&sql->full, full);
+	if (full)
+		log_warn("database %s: it, or its disk, is full", sql->name);
+	else
+		log_info("database %s: it is not full any more", sql->name);
 }
 
 /* ---- a write that cannot be part of a batch ----------------------------- */

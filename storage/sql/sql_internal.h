@@ -153,7 +153,7 @@ struct sql_connection {
 	unsigned chosen_status;               /* fail()'s */
 	char refusal[400];
 
-	/* One a store; NULL without stores. */
+	/* By place; see sql_stores.c. */
 	struct sql_store_read *reads;
 	bool reads_open;
 
@@ -194,8 +194,11 @@ struct sql_committer {
 	uint64_t scratch_seq; /* where there is no sequence */
 
 	bool faulty;          /* nothing is to be written any more */
+	uint64_t patience_ns; /* with who has a lock */
+	uint64_t waits_ns;    /* since when, in wait_for_lock() */
 
 	/* The batch. */
+	uint64_t batch_ns;           /* of applying; tests take more */
 	size_t batch_max;            /* halved while batches do not fit */
 	struct sql_word_set written; /* by what will be committed */
 	uint64_t numbered;       /* writes that changed something */
@@ -221,13 +224,17 @@ struct sql_committer {
 struct sql {
 	/* Set by sql_open(), then never changed. */
 	char *name, *path;
-	struct sql_options options; /* its strings and list are ours */
+	struct sql_options options; /* its strings and lists are ours; those of
+				       the stores grow: see sql_stores.c */
 	uint64_t *words;            /* SQL_WORDS; never freed */
 	struct lane *lane;
 	struct sql_pool *pools; /* one a worker and a slow thread */
 	unsigned pool_count;
 
 	struct sql_committer committer;
+
+	/* Atomic: not to be seen any more, by place. */
+	unsigned stores_hidden[SQL_STORES_MAX];
 
 	/* Atomic: set once, by sql_close(). Ends migrations and copies. */
 	unsigned closing;
@@ -327,9 +334,13 @@ int sql_vtab_add(struct sql_connection *connection);
 enum { SQL_OPS_PER_LOOK = 150 };
 int sql_progress(void *connection);
 
-/* sql_functions.c. The store that the connection's SQL knows by this name;
- * store_count: none. */
+/* sql_stores.c. The place of the store that SQL knows by this name;
+ * SQL_STORES_MAX: none. */
 unsigned sql_store_find(const struct sql *sql, struct bytes name);
+MUST_CHECK enum err sql_stores_init(struct sql *sql,
+				    const struct sql_options *options);
+void sql_stores_fini(struct sql *sql);
+/* sql_functions.c. */
 /* A snapshot of the store, the same until sql_connection_rest(), and the word
  * of what is going to be read from it into the running statement's
  * dependencies. */
