@@ -323,7 +323,7 @@ fibers_collect(struct worker *worker, uint64_t now)
 	take_inbox(fibers);
 	expire(fibers, now);
 	if (fibers->trim_ns && now >= fibers->trim_ns)
-		fiber_trim(worker);
+		fiber_trim(worker, now);
 }
 
 bool

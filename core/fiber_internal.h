@@ -20,18 +20,19 @@ enum {
 	/* Address space only. Wider than the frames of functions that touch
 	 * no page on their way down, such as a library's. */
 	FIBER_GUARD = 64 << 10,
-	/* A spare stack keeps what most tasks touch... */
+	/* A spare stack keeps what most tasks touch, when it has not been
+	 * used for a while... */
 	SPARE_BYTES = 32 << 10,
-	/* ...so many of them are kept for good, which is half a MiB a worker
-	 * at worst... */
+	/* ...and so many are kept: half a MiB a worker at worst. */
 	SPARE_KEPT = 16,
-	/* ...and so many for a while: a batch of commits ends as many fibers
-	 * at once, and the next one begins as many. Making one costs 10 us. */
-	SPARE_MAX = 128,
+	/* More than those are unmapped in small parts, 5 us each, so that
+	 * the end of a burst is no pause. */
+	TRIM_BATCH = 16,
 	NO_TIMER = -1,
 };
-/* How long a while is. */
+/* How long a while is, and how soon the next part is trimmed. */
 #define TRIM_NS NS_PER_S
+#define TRIM_AGAIN_NS NS_PER_MS
 /* Without memory for a stack, how soon to try again. */
 #define STARVED_NS (10 * NS_PER_MS)
 
@@ -79,11 +80,10 @@ struct fibers {
 	struct fiber *current;
 	struct fiber *first, *last; /* ready, first in first out */
 	struct fiber *spare;        /* last in first out: warm in the caches */
-	unsigned spare_count;
-	unsigned count;        /* of all */
-	unsigned room;         /* in all and timers */
-	struct fiber **all;    /* in no order */
-	struct fiber **timers; /* a heap, the earliest first */
+	unsigned count;             /* of all */
+	unsigned room;              /* in all and timers */
+	struct fiber **all;         /* in no order */
+	struct fiber **timers;      /* a heap, the earliest first */
 	unsigned timer_count;
 	/* Tasks that found no memory for a stack, linked, the oldest first. */
 	struct task *starved, *starved_last;
@@ -101,8 +101,8 @@ struct fibers {
 struct fiber *fiber_take(struct worker *worker) ON_WORKER;
 /* Its task has ended. */
 void fiber_give(struct worker *worker, struct fiber *fiber) ON_WORKER;
-/* Gives back memory that spare fibers have had for long. */
-void fiber_trim(struct worker *worker) ON_WORKER;
+/* Gives back memory that spare fibers have had for long, or a part of it. */
+void fiber_trim(struct worker *worker, uint64_t now) ON_WORKER;
 /* The entry of each. */
 void fiber_main(void *fiber);
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fibers are made when all that a worker has are in use. Those that are not
- * are kept for the next task: SPARE_MAX for a second, then SPARE_KEPT, and of
- * those SPARE_BYTES each. So a busy worker makes no system call for a fiber,
- * and an idle one has given back what a burst took.
+ * Fibers are made when all that a worker has are in use, which costs some 10
+ * us, and kept for the next tasks when theirs have ended: a batch of commits
+ * ends as many at once, and the next one begins as many. A second later all
+ * but SPARE_KEPT are unmapped, and those give back what is deeper than
+ * SPARE_BYTES. So a busy worker makes no system call for a fiber, and an idle
+ * one has returned what a burst took.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -94,7 +96,6 @@ fiber_take(struct worker *worker)
 	if (!fiber)
 		return make(worker);
 	fibers->spare = fiber->next;
-	fibers->spare_count--;
 	return fiber;
 }
 
@@ -103,41 +104,41 @@ fiber_give(struct worker *worker, struct fiber *fiber)
 {
 	struct fibers *fibers = &worker->fibers;
 
-	if (fibers->spare_count >= SPARE_MAX) {
-		unmake(fibers, fiber);
-		ck_pr_store_64(&worker->stats.fiber_stacks, fibers->count);
-		return;
-	}
 	fiber->untrimmed = true;
 	fiber->next = fibers->spare;
 	fibers->spare = fiber;
-	fibers->spare_count++;
 	if (!fibers->trim_ns)
 		fibers->trim_ns = worker->now_ns + TRIM_NS;
 }
 
+/* A stack grows down: what is deep is at the beginning. */
+static void
+trim(struct fiber *fiber)
+{
+	if (fiber->untrimmed)
+		(void)madvise(fiber->map + FIBER_GUARD,
+			      FIBER_STACK - SPARE_BYTES, MADV_DONTNEED);
+	fiber->untrimmed = false;
+}
+
 void
-fiber_trim(struct worker *worker)
+fiber_trim(struct worker *worker, uint64_t now)
 {
 	struct fibers *fibers = &worker->fibers;
-	struct fiber *fiber, **next = &fibers->spare;
+	struct fiber **end = &fibers->spare;
 
-	/* The coldest are last. */
-	for (unsigned n = 0; (fiber = *next) != NULL; n++) {
-		if (n >= SPARE_KEPT) {
-			*next = fiber->next;
-			fibers->spare_count--;
-			unmake(fibers, fiber);
-			continue;
-		}
-		/* A stack grows down: what is deep is at the beginning. */
-		if (fiber->untrimmed)
-			(void)madvise(fiber->map + FIBER_GUARD,
-				      FIBER_STACK - SPARE_BYTES, MADV_DONTNEED);
-		fiber->untrimmed = false;
-		next = &fiber->next;
+	for (unsigned n = 0; *end && n < SPARE_KEPT; n++) {
+		trim(*end);
+		end = &(*end)->next;
 	}
-	fibers->trim_ns = 0;
+	/* The rest are those that were not used for longest. */
+	for (unsigned n = 0; *end && n < TRIM_BATCH; n++) {
+		struct fiber *fiber = *end;
+
+		*end = fiber->next;
+		unmake(fibers, fiber);
+	}
+	fibers->trim_ns = *end ? now + TRIM_AGAIN_NS : 0;
 	ck_pr_store_64(&worker->stats.fiber_stacks, fibers->count);
 }
 

@@ -1,117 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fibers. FIBER_WAKES sets how many wakes each fiber of the crowd gets,
- * FIBER_ALIVE how many wait at the same time.
+ * Fibers: order, fairness, waiting, where they run. FIBER_WAKES sets how many
+ * wakes each fiber of the crowd gets.
  */
-#include <errno.h>
-#include <fenv.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 
-#include "core/fiber.h"
-#include "tests/tap.h"
-#include "tests/waiting.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-static struct sched *
-new_sched(unsigned workers)
-{
-	struct sched_options options = { .workers = workers };
-	struct sched *sched = NULL;
-	enum err err = sched_create(&sched, &options);
-
-	assert(!err);
-	return sched;
-}
-
-static void
-start(struct sched *sched)
-{
-	enum err err = sched_start(sched, NULL, NULL, NULL);
-
-	assert(!err);
-}
-
-static struct sched *
-started_sched(unsigned workers)
-{
-	struct sched *sched = new_sched(workers);
-
-	start(sched);
-	return sched;
-}
-
-static void
-stop(struct sched *sched)
-{
-	sched_stop(sched);
-	sched_destroy(sched);
-}
-
-static struct sched_stats
-total(const struct sched *sched)
-{
-	struct sched_stats sum = { 0 }, one;
-
-	for (unsigned i = 0; i < sched_workers(sched); i++) {
-		sched_stats(sched, i, &one);
-		sum.parks += one.parks;
-		sum.stolen += one.stolen;
-		sum.fibers += one.fibers;
-		sum.fibers_ended += one.fibers_ended;
-		sum.fiber_yields += one.fiber_yields;
-		sum.fiber_waits += one.fiber_waits;
-		sum.fiber_stacks += one.fiber_stacks;
-	}
-	return sum;
-}
-
-/* Published before. */
-static void
-bump(uint64_t *counter)
-{
-	ck_pr_fence_release();
-	ck_pr_inc_64(counter);
-}
-
-/* A fiber with a few words of its test's. */
-struct probe {
-	struct fiber_task task;
-	struct sched *sched;
-	struct fiber *self; /* published by `begun` */
-	struct probe *other;
-	uint64_t begun, ended; /* atomic */
-	uint64_t done;         /* atomic; what it is, its test says */
-	uint64_t number;
-	bool result, second;
-	char name;
-};
-
-static struct probe *
-probe_of(struct fiber_task *task)
-{
-	return CONTAINER_OF(task, struct probe, task);
-}
-
-static void
-submit(struct sched *sched, struct probe *probe, fiber_fn run)
-{
-	probe->sched = sched;
-	probe->task.run = run;
-	probe->task.name = "a test's";
-	fiber_submit(sched, &probe->task);
-}
-
-static void
-announce(struct probe *probe)
-{
-	probe->self = fiber_self();
-	bump(&probe->begun);
-}
+#include "tests/fibers.h"
 
 /* ---- order -------------------------------------------------------------- */
 
@@ -307,13 +202,13 @@ endless_fibers_starve_nobody(void)
 	fair.source.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	err = sched_add_source(fair.sched, &fair.source);
 	assert(!err);
-	for (size_t i = 0; i < COUNT(fair.probes); i++)
+	for (size_t i = 0; i < ARRAY_LEN(fair.probes); i++)
 		submit(fair.sched, &fair.probes[i], never_end);
 	start(fair.sched);
 	ok(wait_for_count(&fair.source_runs, ROUNDS), "the source runs");
 	ok(wait_for_count(&fair.task_runs, ROUNDS), "tasks run");
 	sched_stop(fair.sched);
-	for (size_t i = 0; i < COUNT(fair.probes); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(fair.probes); i++) {
 		uint64_t done = fair.probes[i].done;
 
 		fewest = done < fewest ? done : fewest;
@@ -400,16 +295,6 @@ others_help_while_a_fiber_is_over_its_slice(void)
 }
 
 /* ---- waiting ------------------------------------------------------------ */
-
-static void
-wait_once(struct fiber_task *task)
-{
-	struct probe *probe = probe_of(task);
-
-	announce(probe);
-	probe->result = fiber_wait(UINT64_MAX);
-	bump(&probe->ended);
-}
 
 static void
 wake_other(struct fiber_task *task)
@@ -510,6 +395,53 @@ wakes_before_a_wait_are_counted(void)
 }
 
 static void
+wait_once_late(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+
+	announce(probe);
+	wait_for_count(&probe->done, 1);
+	probe->result = fiber_wait(UINT64_MAX);
+	bump(&probe->begun);
+	wait_for_count(&probe->done, 2);
+	bump(&probe->ended);
+}
+
+static void
+wait_in_vain(struct fiber_task *task)
+{
+	struct probe *probe = probe_of(task);
+
+	announce(probe);
+	probe->result = fiber_wait(clock_mono_ns() + NS_PER_MS);
+	bump(&probe->ended);
+}
+
+static void
+wakes_that_nobody_waited_for_end_with_the_fiber(void)
+{
+	struct sched *sched = started_sched(1);
+	struct probe first = { 0 }, second = { 0 };
+	bool good;
+
+	submit(sched, &first, wait_once_late);
+	good = wait_for_count(&first.begun, 1);
+	fiber_wake(first.self);
+	fiber_wake(first.self);
+	bump(&first.done);
+	/* One of the two is taken. The third lies in the inbox. */
+	good &= wait_for_count(&first.begun, 2);
+	fiber_wake(first.self);
+	bump(&first.done);
+	good &= wait_for_count(&first.ended, 1);
+	submit(sched, &second, wait_in_vain);
+	good &= wait_for_count(&second.ended, 1);
+	ok(good && first.self == second.self, "the same stack twice");
+	ok(first.result && !second.result, "the second has none of them");
+	stop(sched);
+}
+
+static void
 wait_5_ms(struct fiber_task *task)
 {
 	struct probe *probe = probe_of(task);
@@ -542,6 +474,7 @@ a_wait_ends_with_its_time(void)
 enum { TIMERS = SLOWER > 1 ? 100 : 500 };
 static struct {
 	struct probe probes[TIMERS];
+	uint64_t base_ns; /* atomic: when all have begun */
 	uint64_t last_ns;
 	uint64_t wrong, early, ended; /* of the one worker */
 } timers;
@@ -553,6 +486,9 @@ wait_until(struct fiber_task *task)
 	bool woken;
 
 	announce(probe);
+	while (!ck_pr_load_64(&timers.base_ns))
+		fiber_yield();
+	probe->number += timers.base_ns;
 	woken = fiber_wait(probe->number);
 	if (clock_mono_ns() < probe->number)
 		timers.early++;
@@ -570,24 +506,22 @@ static void
 waits_end_in_the_order_of_their_times(void)
 {
 	struct sched *sched = new_sched(1);
-	/* All have begun by then. */
-	uint64_t base = clock_mono_ns() + (SLOWER > 1 ? 1000 : 100) * NS_PER_MS;
 
 	memset(&timers, 0, sizeof(timers));
 	for (size_t i = 0; i < TIMERS; i++) {
 		struct probe *probe = &timers.probes[i];
 
 		probe->name = (char)(i % 3);
-		probe->number = base + (i * 7919 % TIMERS) * 100 * NS_PER_US +
+		probe->number = (i * 7919 % TIMERS) * 100 * NS_PER_US +
 				(i % 3 ? 0 : 10 * DEADLINE_NS);
 		submit(sched, probe, wait_until);
 	}
 	start(sched);
-	for (size_t i = 0; i < TIMERS; i++) {
+	for (size_t i = 0; i < TIMERS; i++)
 		wait_for_count(&timers.probes[i].begun, 1);
-		if (i % 3 == 0)
-			fiber_wake(timers.probes[i].self);
-	}
+	ck_pr_store_64(&timers.base_ns, clock_mono_ns() + 200 * NS_PER_MS);
+	for (size_t i = 0; i < TIMERS; i += 3)
+		fiber_wake(timers.probes[i].self);
 	ok(wait_for_count(&timers.ended, TIMERS), "%d end", TIMERS);
 	/* Those that were woken end before their time. */
 	is_u64(timers.early, (TIMERS + 2) / 3, "none before its time");
@@ -727,43 +661,6 @@ each_wake_of_a_crowd_is_taken_once(unsigned workers, uint64_t wakes)
 	stop(sched);
 }
 
-/* ---- many --------------------------------------------------------------- */
-
-static void
-many_wait_at_the_same_time(unsigned count)
-{
-	struct sched *sched = started_sched(2);
-	struct probe *probes = calloc(count, sizeof(*probes));
-	struct sched_stats sum;
-	uint64_t deadline;
-	bool good = probes;
-
-	for (unsigned wave = 1; good && wave <= 3; wave++) {
-		for (unsigned i = 0; i < count; i++)
-			submit(sched, &probes[i], wait_once);
-		for (unsigned i = 0; good && i < count; i++)
-			good = wait_for_count(&probes[i].begun, wave);
-		sum = total(sched);
-		good &= sum.fibers - sum.fibers_ended == count;
-		for (unsigned i = 0; i < count; i++)
-			fiber_wake(probes[i].self);
-		for (unsigned i = 0; good && i < count; i++)
-			good = wait_for_count(&probes[i].ended, wave);
-		sum = total(sched);
-		good &= sum.fiber_stacks <= count + 2 * 128;
-	}
-	ok(good, "three waves of %u", count);
-	deadline = clock_mono_ns() + DEADLINE_NS;
-	do {
-		sleep_ms(20);
-		sum = total(sched);
-	} while (sum.fiber_stacks > 2 * 16 && clock_mono_ns() < deadline);
-	ok(sum.fiber_stacks <= 2 * 16, "few stacks are kept (%llu)",
-	   (unsigned long long)sum.fiber_stacks);
-	stop(sched);
-	free(probes);
-}
-
 /* ---- where they run ----------------------------------------------------- */
 
 static _Thread_local struct probe *own;
@@ -800,11 +697,9 @@ submit_all(struct fiber_task *task)
 	struct probe *probe = probe_of(task);
 
 	homes.submitter = sched_worker_index();
-	for (size_t i = 0; i < COUNT(homes.probes); i++)
+	for (size_t i = 0; i < ARRAY_LEN(homes.probes); i++)
 		submit(probe->sched, &homes.probes[i], stay_at_home);
-	/* The others have time to steal. */
-	for (int i = 0; i < 10; i++)
-		sched_yield();
+	(void)wait_for_count(&homes.begun_elsewhere, 1);
 	bump(&probe->ended);
 }
 
@@ -816,7 +711,7 @@ fibers_are_stolen_before_they_begin_and_never_after(void)
 	bool good;
 
 	submit(sched, &probe, submit_all);
-	good = wait_for_count(&homes.ended, COUNT(homes.probes));
+	good = wait_for_count(&homes.ended, ARRAY_LEN(homes.probes));
 	ok(good, "64 end");
 	ok(homes.begun_elsewhere > 0, "%llu began on another worker",
 	   (unsigned long long)homes.begun_elsewhere);
@@ -873,296 +768,39 @@ a_worker_with_ready_fibers_steals_tasks(void)
 	stop(sched);
 }
 
-/* ---- registers and stacks ----------------------------------------------- */
-
 static void
-round_up(struct fiber_task *task)
+do_nothing(struct source *source, struct source_run *result)
 {
-	struct probe *probe = probe_of(task);
-	volatile double third = 1.0;
-	bool good = fegetround() == FE_TONEAREST;
-
-	fesetround(FE_UPWARD);
-	for (int i = 0; i < 10; i++) {
-		fiber_yield();
-		good &= fegetround() == FE_UPWARD;
-	}
-	third /= 3;
-	fesetround(FE_TONEAREST);
-	probe->result = good && third > 1.0 / 3;
-	bump(&probe->ended);
+	(void)source, (void)result;
 }
 
 static void
-stay_near(struct fiber_task *task)
+an_endless_fiber_does_not_keep_waking_others(void)
 {
-	struct probe *probe = probe_of(task);
-	bool good = true;
+	struct sched *sched = new_sched(2);
+	struct source sources[2] = { 0 };
+	struct probe endless = { 0 };
+	uint64_t slices, parks;
 
-	for (int i = 0; i < 10; i++) {
-		good &= fegetround() == FE_TONEAREST;
-		fiber_yield();
+	/* One for each, so that something waits behind the fiber. */
+	for (int i = 0; i < 2; i++) {
+		enum err err;
+
+		sources[i].run = do_nothing;
+		sources[i].fd = -1;
+		err = sched_add_source(sched, &sources[i]);
+		assert(!err);
 	}
-	probe->result = good;
-	bump(&probe->ended);
-}
-
-/* As many values in registers as there are. */
-static void
-keep_sums(struct fiber_task *task)
-{
-	struct probe *probe = probe_of(task);
-	uint64_t a = probe->number, b = a + 1, c = a + 2, d = a + 3, e = a + 4,
-		 f = a + 5;
-	double x = (double)a, y = x / 3;
-
-	for (int i = 0; i < 1000; i++) {
-		fiber_yield();
-		a += b ^ c;
-		b += c ^ d;
-		c += d ^ e;
-		d += e ^ f;
-		e += f ^ a;
-		f += a ^ b;
-		x += y;
-	}
-	probe->done = a ^ b ^ c ^ d ^ e ^ f ^ (uint64_t)x;
-	bump(&probe->ended);
-}
-
-static void
-registers_are_kept(void)
-{
-	struct sched *sched = new_sched(1);
-	struct probe up = { 0 }, near = { 0 }, sums[3] = { 0 };
-	bool good = true;
-
-	submit(sched, &up, round_up);
-	submit(sched, &near, stay_near);
-	/* The first and the last count from the same number. */
-	sums[1].number = 1234567;
-	for (int i = 0; i < 3; i++)
-		submit(sched, &sums[i], keep_sums);
+	submit(sched, &endless, use_all_slices);
 	start(sched);
-	for (int i = 0; i < 3; i++)
-		good &= wait_for_count(&sums[i].ended, 1);
-	ok(good && sums[0].done == sums[2].done && sums[0].done != sums[1].done,
-	   "of sums that are counted by turns");
-	ok(wait_for_count(&up.ended, 1) && up.result, "its rounding mode too");
-	ok(wait_for_count(&near.ended, 1) && near.result,
-	   "and nobody else has it");
+	wait_for_count(&endless.done, 20);
+	slices = ck_pr_load_64(&endless.done);
+	parks = total(sched).parks;
+	wait_for_count(&endless.done, slices + 200);
+	parks = total(sched).parks - parks;
+	ok(parks <= 20, "200 slices, and it parks %llu times",
+	   (unsigned long long)parks);
 	stop(sched);
-}
-
-/* Deeper until `room` bytes of stack are used. */
-static __attribute__((noinline)) uint64_t
-descend(uintptr_t from, size_t room)
-{
-	volatile char page[512];
-	uint64_t below = 0;
-
-	for (size_t i = 0; i < sizeof(page); i += 64)
-		page[i] = (char)i;
-	if (from - (uintptr_t)__builtin_frame_address(0) + 1024 < room)
-		below = descend(from, room);
-	return below + (unsigned char)page[64];
-}
-
-static void
-use_the_stack(struct fiber_task *task)
-{
-	struct probe *probe = probe_of(task);
-	uintptr_t from = (uintptr_t)__builtin_frame_address(0);
-
-	announce(probe);
-	probe->number = from;
-	probe->result = descend(from, FIBER_STACK - (16 << 10)) > 0;
-	fiber_yield();
-	bump(&probe->ended);
-}
-
-static bool
-is_resident(uintptr_t address)
-{
-	unsigned char there = 0;
-	uintptr_t page = address & ~(uintptr_t)4095;
-	int rc = mincore((void *)page, 4096, &there);
-
-	assert(rc == 0);
-	(void)rc;
-	return there & 1;
-}
-
-static void
-nearly_all_of_a_stack_can_be_used(void)
-{
-	struct sched *sched = started_sched(1);
-	struct probe probe = { 0 };
-	uintptr_t deep;
-	uint64_t deadline = clock_mono_ns() + DEADLINE_NS;
-
-	submit(sched, &probe, use_the_stack);
-	ok(wait_for_count(&probe.ended, 1) && probe.result,
-	   "all but 16 KiB of it");
-	deep = (uintptr_t)probe.number - (128 << 10);
-	while (is_resident(deep) && clock_mono_ns() < deadline)
-		sleep_ms(20);
-	ok(!is_resident(deep), "and is given back a second later");
-	ok(is_resident((uintptr_t)probe.number), "but for its top");
-	submit(sched, &probe, use_the_stack);
-	ok(wait_for_count(&probe.ended, 2), "it can be used again");
-	stop(sched);
-}
-
-/* ---- reports ------------------------------------------------------------ */
-
-static void
-overflow_the_stack(struct fiber_task *task)
-{
-	(void)task;
-	(void)descend((uintptr_t)__builtin_frame_address(0), SIZE_MAX);
-}
-
-static void
-read_nothing(struct fiber_task *task)
-{
-	(void)task;
-	(void)*(volatile char *)16;
-}
-
-static void
-send_to_itself(struct fiber_task *task)
-{
-	(void)task;
-	raise(SIGSEGV);
-}
-
-/* In a child: what it wrote, and the signal that ended it; 0: none. */
-static int
-run_and_die(fiber_fn run, char *text, size_t size)
-{
-	int ends[2], status = 0;
-	ssize_t len = 0, n;
-	pid_t child;
-	int rc = pipe(ends);
-
-	assert(rc == 0);
-	(void)rc;
-	child = fork();
-	if (child == 0) {
-		struct rlimit none = { 0, 0 };
-		struct probe probe = { .task.run = run };
-		struct sched *sched = started_sched(1);
-
-		setrlimit(RLIMIT_CORE, &none);
-		dup2(ends[1], STDERR_FILENO);
-		probe.task.name = "GET /shop/orders/{id}";
-		fiber_submit(sched, &probe.task);
-		sleep(20);
-		_exit(0);
-	}
-	close(ends[1]);
-	while ((n = read(ends[0], text + len, size - 1 - (size_t)len)) > 0)
-		len += n;
-	text[len] = '\0';
-	close(ends[0]);
-	waitpid(child, &status, 0);
-	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-}
-
-static void
-faults_end_the_process(void)
-{
-	static const struct {
-		const char *name;
-		fiber_fn run;
-		const char *report;
-	} cases[] = {
-		{ "a stack overflow", overflow_the_stack,
-		  "error stack overflow task=\"GET /shop/orders/{id}\" "
-		  "worker=0\n" },
-		{ "another fault", read_nothing, NULL },
-		{ "a signal", send_to_itself, NULL },
-	};
-#if defined(__SANITIZE_ADDRESS__) || defined(UNDER_TSAN)
-	(void)cases, (void)run_and_die;
-	ok(true, "reports # SKIP the sanitizer has handlers of its own");
-	return;
-#endif
-	for (size_t i = 0; i < COUNT(cases); i++) {
-		char text[4096];
-		int got = run_and_die(cases[i].run, text, sizeof(text));
-
-		is_u64((unsigned)got, SIGSEGV, cases[i].name);
-		if (cases[i].report)
-			ok(strstr(text, cases[i].report) &&
-				   strchr(text, '\n') == strrchr(text, '\n'),
-			   "is reported in a line, with the task's name");
-		else
-			is_str(text, "", "is not taken for one");
-	}
-}
-
-/* ---- no memory ---------------------------------------------------------- */
-
-static void
-yield_and_end(struct fiber_task *task)
-{
-	struct probe *probe = probe_of(task);
-
-	for (int i = 0; i < 5; i++)
-		fiber_yield();
-	bump(&probe->other->done);
-}
-
-/* In a child, whose address space has room for few stacks. */
-static int
-run_in_little_memory(unsigned count)
-{
-	struct rlimit limit;
-	struct sched *sched = new_sched(1);
-	struct probe *probes = calloc(count, sizeof(*probes));
-	struct probe owner = { 0 };
-	unsigned long pages = 0;
-	FILE *file = fopen("/proc/self/statm", "r");
-	struct sched_stats sum;
-
-	if (!probes || !file || fscanf(file, "%lu", &pages) != 1)
-		return 2;
-	fclose(file);
-	for (unsigned i = 0; i < count; i++) {
-		probes[i].other = &owner;
-		submit(sched, &probes[i], yield_and_end);
-	}
-	/* The worker's own stack is in it. */
-	limit.rlim_cur = limit.rlim_max = pages * 4096 + (12 << 20);
-	if (setrlimit(RLIMIT_AS, &limit))
-		return 3;
-	start(sched);
-	if (!wait_for_count(&owner.done, count))
-		return 4;
-	sum = total(sched);
-	return sum.fiber_stacks < count ? 0 : 5;
-}
-
-static void
-without_memory_tasks_wait_for_others_to_end(void)
-{
-	int status = 0;
-	pid_t child;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(UNDER_TSAN)
-	ok(true, "memory # SKIP the sanitizer needs all the address space");
-	(void)child, (void)status, (void)run_in_little_memory;
-	return;
-#endif
-	child = fork();
-	if (child == 0)
-		_exit(run_in_little_memory(300));
-	waitpid(child, &status, 0);
-	ok(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-	   "300 tasks end where there is no room for so many stacks (%d)",
-	   WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 }
 
 /* ---- the end ------------------------------------------------------------ */
@@ -1191,19 +829,19 @@ stop_leaves_fibers_where_they_are(void)
 	uint64_t ended = 0;
 	bool good = true;
 
-	for (size_t i = 0; i < COUNT(probes); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(probes); i++) {
 		static const fiber_fn kinds[] = { wait_once, wait_for_long,
 						  yield_for_ever };
 
 		submit(sched, &probes[i], kinds[i % 3]);
 	}
-	for (size_t i = 0; i < COUNT(probes); i++)
+	for (size_t i = 0; i < ARRAY_LEN(probes); i++)
 		good &= wait_for_count(&probes[i].begun, 1);
 	sched_stop(sched);
 	submit(sched, &late, wait_once);
 	fiber_wake(probes[0].self);
 	sched_destroy(sched);
-	for (size_t i = 0; i < COUNT(probes); i++)
+	for (size_t i = 0; i < ARRAY_LEN(probes); i++)
 		ended += probes[i].ended;
 	ok(good && ended == 0 && late.begun == 0,
 	   "ready, waiting, and not begun");
@@ -1213,8 +851,6 @@ int
 main(void)
 {
 	uint64_t wakes = tap_rounds("FIBER_WAKES", 20000 / SLOWER);
-	/* The thread sanitizer has room for a few thousand fibers. */
-	unsigned alive = (unsigned)tap_rounds("FIBER_ALIVE", 10000 / SLOWER);
 
 	fibers_begin_in_the_order_of_their_submits();
 	fibers_that_yield_take_turns();
@@ -1226,18 +862,15 @@ main(void)
 	a_fiber_of_another_worker_wakes();
 	a_foreign_thread_wakes();
 	wakes_before_a_wait_are_counted();
+	wakes_that_nobody_waited_for_end_with_the_fiber();
 	a_wait_ends_with_its_time();
 	waits_end_in_the_order_of_their_times();
 	waiting_fibers_let_their_worker_sleep();
 	each_wake_of_a_crowd_is_taken_once(1, wakes);
 	each_wake_of_a_crowd_is_taken_once(4, wakes);
-	many_wait_at_the_same_time(alive);
 	fibers_are_stolen_before_they_begin_and_never_after();
 	a_worker_with_ready_fibers_steals_tasks();
-	registers_are_kept();
-	nearly_all_of_a_stack_can_be_used();
-	faults_end_the_process();
-	without_memory_tasks_wait_for_others_to_end();
+	an_endless_fiber_does_not_keep_waking_others();
 	stop_leaves_fibers_where_they_are();
 	return tap_done();
 }
