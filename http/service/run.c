@@ -255,17 +255,22 @@ is_not_modified(struct run *run)
 {
 	const struct request *request = run->request;
 	const struct server *server = server_of(run);
-	uint64_t hash;
+	uint64_t tag;
 
 	if (!run->route->cacheable || !request->headers.has_if_none_match ||
 	    !sql_deps_complete(&run->deps))
 		return false;
-	run->tag = reply_tag(server, run->route, &run->deps);
-	hash = reply_key_hash(reply_key(request));
-	run->not_modified = conditions_judge_tag(&request->headers, run->tag) ==
-				    VERDICT_NOT_MODIFIED &&
-			    reply_length_find(server->lengths, hash, run->tag,
-					      &run->length);
+	tag = reply_tag(server, run->route, &run->deps);
+	run->not_modified =
+		conditions_judge_tag(&request->headers, tag) ==
+			VERDICT_NOT_MODIFIED &&
+		reply_length_find(server->lengths,
+				  reply_key_hash(reply_key(request)), tag,
+				  &run->length);
+	/* A run that is needed may find more to depend on, or that it cannot
+	 * be kept: this is not yet its tag. */
+	if (run->not_modified)
+		run->tag = tag;
 	return run->not_modified;
 }
 
@@ -315,6 +320,20 @@ run_all(struct reading *reading)
 	return err;
 }
 
+/* What was read may be newer than the words that were noted: then another
+ * reply has their tag. */
+static bool
+deps_stand(const struct sql_deps *deps)
+{
+	/* Pairs with the stores of the words, before and after a commit: they
+	 * are looked at after all that was read. */
+	ck_pr_fence_load();
+	for (unsigned i = 0; i < deps->count; i++)
+		if (ck_pr_load_64(deps->list[i].word) != deps->list[i].value)
+			return false;
+	return true;
+}
+
 /* Whoever has the request. run->limits are set. */
 static void
 read_rows(struct run *run, struct sql_reader *reader)
@@ -334,7 +353,8 @@ read_rows(struct run *run, struct sql_reader *reader)
 		sql_release(reading.stmts[--reading.prepared]);
 	sql_reader_give(reader);
 	run->run_ns = clock_mono_ns() - start;
-	if (!run->err && run->route->cacheable && sql_deps_complete(&run->deps))
+	if (!run->err && run->route->cacheable &&
+	    sql_deps_complete(&run->deps) && deps_stand(&run->deps))
 		run->tag = reply_tag(server_of(run), run->route, &run->deps);
 }
 
