@@ -147,6 +147,10 @@ struct sql_reader *sql_reader_take(struct sql *sql, uint64_t deadline_ns,
 /* Same thread as took it. Ends what was begun. */
 void sql_reader_give(struct sql_reader *reader);
 
+/* What the reader has kept is forgotten: what is prepared next is judged by the
+ * schema of now. None of its statements is held. */
+MUST_CHECK enum err sql_reader_refresh(struct sql_reader *reader);
+
 /*
  * Finds the statement among those that are kept, or prepares it. It is held
  * until sql_release(). text has one statement; ERR_BAD: none or several,

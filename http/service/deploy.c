@@ -499,13 +499,15 @@ purge_removed(struct deploys *deploys, const char *name)
 {
 	struct complaints complaints;
 	struct tenant *tenant;
+	char path[PATH_MAX];
 
 	complaints_init(&complaints);
 	tenant = tenant_get(deploys, name, &complaints);
 	complaints_fini(&complaints);
 	if (!tenant)
 		return ERR_FAULT;
-	if (!tenant->state->closing && !tenant->state->last)
+	deploy_path(deploys, path, "%s", name);
+	if (!tenant->state->closing && access(path, F_OK))
 		return ERR_NOTFOUND;
 	tenant->state->purge = true;
 	if (tenant->state->closing)

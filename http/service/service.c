@@ -483,7 +483,12 @@ build_routes(struct service *service, struct sql *sql,
 			 "no connection to the database: %s", err_text(err));
 		return;
 	}
-	for (unsigned i = 0; i < service->spec.route_count; i++) {
+	/* A statement that is kept may be of a schema that is no more. */
+	err = sql_reader_refresh(reader);
+	if (err)
+		complain(complaints, NULL, 0, "the database cannot be read: %s",
+			 err_text(err));
+	for (unsigned i = 0; !err && i < service->spec.route_count; i++) {
 		struct building building = {
 			.service = service,
 			.reader = reader,

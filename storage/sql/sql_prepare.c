@@ -130,6 +130,17 @@ sql_statements_drop(struct sql_connection *connection)
 	}
 }
 
+enum err
+sql_reader_refresh(struct sql_reader *reader)
+{
+	struct sql_connection *connection = &reader->connection;
+
+	sql_statements_drop(connection);
+	/* The schema is only looked at when something is read. */
+	return err_from_sqlite(sql_exec(
+		connection, "SELECT 1 FROM main.sqlite_master LIMIT 1"));
+}
+
 /* ---- text ---------------------------------------------------------------- */
 
 /* Behind white space and comments. */
