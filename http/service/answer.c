@@ -155,6 +155,30 @@ max_rows(const struct run *run)
 				     : route->service->spec.settings.max_rows;
 }
 
+static bool
+refuse_rows(struct run *run)
+{
+	char text[80];
+
+	snprintf(text, sizeof(text),
+		 "the reply has more than %llu rows (max_rows)",
+		 (unsigned long long)max_rows(run));
+	return refuse(run, ERR_TOO_LARGE, text);
+}
+
+static bool
+refuse_body(struct run *run)
+{
+	char text[80];
+
+	if (run->body.err != ERR_TOO_LARGE)
+		return refuse(run, run->body.err, err_text(run->body.err));
+	snprintf(text, sizeof(text),
+		 "the reply has more than %zu bytes (max_reply)",
+		 run->body.max);
+	return refuse(run, ERR_TOO_LARGE, text);
+}
+
 static void
 add_value(struct run *run, const struct sql_stmt *stmt)
 {
@@ -187,9 +211,7 @@ answer_row(struct run *run, const struct sql_stmt *stmt)
 	switch (run->route->spec->reply) {
 	case REPLY_ROWS:
 		if (run->rows_seen > max_rows(run))
-			return refuse(run, ERR_TOO_LARGE,
-				      "the reply has more rows than max_rows "
-				      "allows");
+			return refuse_rows(run);
 		rows_add(&run->rows, stmt);
 		break;
 	case REPLY_ONE:
@@ -203,11 +225,7 @@ answer_row(struct run *run, const struct sql_stmt *stmt)
 	case REPLY_NONE:
 		break;
 	}
-	return run->body.err == ERR_OK ||
-	       refuse(run, run->body.err,
-		      run->body.err == ERR_TOO_LARGE
-			      ? "the reply is larger than max_reply allows"
-			      : err_text(run->body.err));
+	return run->body.err == ERR_OK || refuse_body(run);
 }
 
 bool
@@ -226,7 +244,7 @@ answer_end(struct run *run)
 	else if (spec->reply == REPLY_ONE)
 		buffer_add_str(&run->body, "\n");
 	if (run->body.err)
-		return refuse(run, run->body.err, err_text(run->body.err));
+		return refuse_body(run);
 	if (run->location.len > LOCATION_LEN_MAX || run->location.err)
 		return refuse(run, ERR_TOO_LARGE,
 			      "the Location is longer than 800 bytes");
