@@ -39,7 +39,7 @@ enum { SPARE_READS = 4 };
  * others read. Found by local_self().
  */
 struct local {
-	struct server *server;
+	alignas(CACHE_LINE) struct server *server;
 	unsigned index;
 	struct cache cache;
 	struct kv_read *reads[CONFIG_STORES_MAX];
