@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 
 # README's walk-through works as it stands there: every command, pasted in
-# order, prints what README says. The address alone is another one.
+# order, prints what README says. So does the guide to services. The address
+# alone is another one.
 use strict;
 use warnings;
 use Cwd qw(getcwd);
@@ -25,19 +26,19 @@ sub slurp {
     return <$in> // '';
 }
 
-# [commands, what they print] of each block of the walk-through.
+# [commands, what they print] of each block of a text.
 sub blocks {
     my ($text) = @_;
     my @blocks;
     while ($text =~ /^```(\w+)\n(.*?)^```\n/msg) {
         if ($1 eq 'sh') { push @blocks, [$2, ''] }
         elsif ($1 eq 'text') { $blocks[-1][1] = $2 }
-        else { fail "a block of $1" }
+        elsif ($1 ne 'sql') { fail "a block of $1" }
     }
     return @blocks;
 }
 
-# README's line as a pattern: numbers, request ids and "..." may differ.
+# A line that is shown, as a pattern: numbers, request ids and "..." may differ.
 sub pattern {
     my ($line) = @_;
     my @parts = split /(\.\.\.|request id \w+|\d+(?:\.\d+)?)/, $line;
@@ -71,6 +72,38 @@ sub run_sh {
     open STDOUT, '>', "$tmp/run.out" or POSIX::_exit(126);
     open STDERR, '>&', \*STDOUT      or POSIX::_exit(126);
     exec 'etc/examples/run.sh', 'build/release' or POSIX::_exit(127);
+}
+
+# One shell for all blocks, as the reader's; it tells where each ends.
+sub paste {
+    my (@blocks) = @_;
+    my $script = "exec 2>&1\n";
+    for my $i (0 .. $#blocks) {
+        $script .= $blocks[$i][0] . "printf '\\n#### $i %d\\n' \$?\n";
+    }
+    $script =~ s/127\.0\.0\.1:8080/$address/g;
+    open my $file, '>', "$tmp/script" or die $!;
+    print $file $script;
+    close $file;
+    my (undef, $out) = Jackdaw->run('bash', "$tmp/script",
+        { chdir => $tmp, env => { JACKDAW_URL => "http://$address" }, timeout => 60 });
+
+    for my $i (0 .. $#blocks) {
+        my ($commands, $text) = @{ $blocks[$i] };
+        my ($name) = $commands =~ /([^\n]+)\n\z/;
+        subtest substr($name, 0, 60) => sub {
+            my $found = $out =~ s/\A(.*?)^#### $i (\d+)\n//ms;
+            ok $found, 'is run' or diag $out or return;
+            my ($printed, $status) = ($1, $2);
+            is $status, 0, 'works' or diag $printed;
+            # What is shown is a part of it, in this order.
+            my $rest = $printed;
+            for my $line (split /\n/, $text) {
+                my $pattern = pattern($line);
+                ok $rest =~ s/\A.*?$pattern//s, "prints: $line" or diag $printed;
+            }
+        };
+    }
 }
 
 sub answers {
@@ -126,34 +159,7 @@ my ($needed) = slurp("$root/GNUmakefile") =~ /^debian_build := (.*?)^\w/ms;
 s/[\s\\]+/ /g for $listed, $needed;
 is $listed, $needed, '"Building it" lists the packages of the makefile';
 
-# One shell for all blocks, as the reader's; it tells where each ends.
-my $script = "exec 2>&1\n";
-for my $i (0 .. $#blocks) {
-    $script .= $blocks[$i][0] . "printf '\\n#### $i %d\\n' \$?\n";
-}
-$script =~ s/127\.0\.0\.1:8080/$address/g;
-open my $file, '>', "$tmp/script" or die $!;
-print $file $script;
-close $file;
-my (undef, $out) = Jackdaw->run('bash', "$tmp/script",
-    { chdir => $tmp, env => { JACKDAW_URL => "http://$address" }, timeout => 60 });
-
-for my $i (0 .. $#blocks) {
-    my ($commands, $text) = @{ $blocks[$i] };
-    my ($name) = $commands =~ /([^\n]+)\n\z/;
-    subtest substr($name, 0, 60) => sub {
-        my $found = $out =~ s/\A(.*?)^#### $i (\d+)\n//ms;
-        ok $found, 'is run' or diag $out or return;
-        my ($printed, $status) = ($1, $2);
-        is $status, 0, 'works';
-        # What README shows is a part of it, in this order.
-        my $rest = $printed;
-        for my $line (split /\n/, $text) {
-            my $pattern = pattern($line);
-            ok $rest =~ s/\A.*?$pattern//s, "prints: $line" or diag $printed;
-        }
-    };
-}
+paste(@blocks);
 
 my (undef, $keys) = Jackdaw->run("$build/jackdaw", '--url', "http://$address", 'kv', 'export', 'main');
 my $packages = () = $keys =~ /^\{"key":"pkg\//mg;
@@ -180,6 +186,11 @@ $run = run_sh();
 ok answers(), 'the next one serves';
 my (undef, $visits) = Jackdaw->run("$build/jackdaw", '--url', "http://$address", 'kv', 'get', 'main', 'visits');
 is $visits, 10, 'what was there before';
+
+my @guide = blocks(slurp("$root/docs/guide/services.md"));
+cmp_ok scalar @guide, '>=', 6, 'the guide has blocks of commands';
+paste([ "PATH=\$PWD/build/release:\$PATH\n", '' ], @guide);
+
 kill INT => $run;
 is ends($run), 0, 'and ends well';
 undef $run;
