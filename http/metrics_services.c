@@ -270,13 +270,13 @@ put_database(struct buffer *out, struct sql *sql, unsigned family)
 			    (unsigned long long)value);
 }
 
-enum { STATE_FULL, STATE_CHECKING, STATE_DAMAGED, STATE_READERS };
+enum { STATE_FULL, STATE_CHECKING, STATE_DAMAGED, STATE_READERS, STATE_BUSY };
 
 static void
 put_state(struct buffer *out, struct sql *sql, unsigned state)
 {
 	static const char *const names[] = { "full", "checking", "damaged",
-					     "readers" };
+					     "readers", "readers_busy" };
 	struct sql_stats stats;
 	unsigned value = 0;
 
@@ -293,6 +293,9 @@ put_state(struct buffer *out, struct sql *sql, unsigned state)
 		break;
 	case STATE_READERS:
 		value = stats.readers;
+		break;
+	case STATE_BUSY:
+		value = stats.readers_busy;
 		break;
 	}
 	buffer_addf(out, "jackdaw_database_%s{database=\"%s\"} %u\n",
@@ -321,6 +324,9 @@ put_databases(struct buffer *out, struct server *server,
 	metrics_head(out, "database_readers", "gauge",
 		     "Connections that read.");
 	each_database(out, server, catalog, put_state, STATE_READERS);
+	metrics_head(out, "database_readers_busy", "gauge",
+		     "Those of them that run or hold a statement.");
+	each_database(out, server, catalog, put_state, STATE_BUSY);
 }
 
 void

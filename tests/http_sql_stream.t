@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: MIT
+
+# Long results of SQL: in constant memory, to clients of any kind.
+use strict;
+use warnings;
+use IO::Select;
+use Jackdaw;
+use JSON::PP;
+use Socket qw(SOL_SOCKET SO_RCVBUF SO_LINGER SHUT_WR);
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $slow = Jackdaw::slowness();
+
+sub conf {
+    my ($snapshot) = @_;
+    return <<"EOC";
+store main { kind = durable max_size = "64M" }
+database main { max_size = "64M" }
+limits { snapshot_timeout = "${snapshot}s" statement_timeout = "120s" }
+EOC
+}
+my $server = Jackdaw->start(conf => conf(120));
+*is_problem = \&Jackdaw::is_problem;
+my $json   = JSON::PP->new->utf8;
+my @ndjson = (Accept => 'application/x-ndjson');
+
+sub body {
+    my ($sql, %members) = @_;
+    return $json->encode({ sql => $sql, %members });
+}
+
+sub sql {
+    my ($sql, @headers) = @_;
+    return $server->request(POST => '/v1/sql/main', content => body($sql),
+        headers => ['Content-Type' => 'application/json', @headers], timeout => 60);
+}
+
+sub rows_to {
+    my ($n) = @_;
+    my $where = $n ? "WHERE x < $n" : '';
+    return "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c $where) "
+        . "SELECT x, 'row ' || x AS text FROM c";
+}
+
+# A connection with a small window, on which the request was sent.
+sub begin {
+    my ($sql, %options) = @_;
+    my $socket = $server->raw_connect or die "connect: $!";
+    my $body   = body($sql, %{ $options{members} // {} });
+    my $accept = $options{accept} // 'application/x-ndjson';
+    my $http   = $options{http} // '1.1';
+    setsockopt $socket, SOL_SOCKET, SO_RCVBUF, pack 'l', 32768 if $options{small};
+    syswrite $socket, "POST /v1/sql/main HTTP/$http\r\nHost: test\r\nAccept: $accept\r\n"
+        . "Content-Type: application/json\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
+    return $socket;
+}
+
+# What comes until the end, or for so many bytes or seconds.
+sub receive {
+    my ($socket, %options) = @_;
+    my ($end, $got) = (time + ($options{seconds} // 60), '');
+    while (!$options{bytes} || length $got < $options{bytes}) {
+        my $left = $end - time;
+        last if $left <= 0 || !IO::Select->new($socket)->can_read($left);
+        my $n = sysread $socket, $got, 65536, length $got;
+        return ($got, defined $n ? 'closed' : 'reset') if !$n;
+    }
+    return ($got, 'open');
+}
+
+# Reads on until the reply has ended, in chunks or by closing: all of it, and
+# its state.
+sub to_the_end {
+    my ($socket, $got) = @_;
+    my ($end, $state) = (time + 20 * $slow, 'open');
+    while ($got !~ /\r\n0\r\n\r\n\z/ && $state eq 'open' && time < $end) {
+        (my $piece, $state) = receive($socket, bytes => 1, seconds => 1);
+        $got .= $piece;
+    }
+    return ($got, $state);
+}
+
+sub busy { return $server->metric('jackdaw_database_readers_busy') }
+
+# Processor seconds of the daemon.
+sub cpu {
+    open my $in, '<', '/proc/' . $server->pid . '/stat' or die;
+    my ($rest) = <$in> =~ /\) (.*)/;
+    my @fields = split ' ', $rest;
+    return ($fields[11] + $fields[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
+}
+
+# The statements of clients that left have ended.
+sub ends {
+    my ($name, $seconds) = @_;
+    my $begin = time;
+    my $ended = $server->wait_until($seconds // 2, sub { (busy() // 0) == 0 });
+    ok $ended, $name or diag 'busy readers: ' . (busy() // 'unknown');
+    note sprintf '%.2f s', time - $begin;
+}
+
+sub chunks {
+    my ($bytes) = @_;
+    my $text = '';
+    $bytes =~ s/^.*?\r\n\r\n//s;
+    while ($bytes =~ s/^([0-9a-f]+)\r\n//i) {
+        my $size = hex $1;
+        return ($text, 1) if !$size;
+        $text .= substr $bytes, 0, $size, '';
+        $bytes =~ s/^\r\n//;
+    }
+    return ($text, 0);
+}
+
+my $n = int 300_000 / $slow;
+subtest "$n rows" => sub {
+    my $begin = time;
+    my $reply = sql(rows_to($n), @ndjson);
+    note sprintf '%.2f s', time - $begin;
+    is $reply->{status}, 200, 'lines';
+    is $reply->{headers}{'transfer-encoding'}, 'chunked', 'of unknown length';
+    my @lines = split /\n/, $reply->{content};
+    is pop @lines, qq({"end":true,"rows":$n}), 'the last one says that it is';
+    is scalar @lines, $n, 'a line for each row';
+    my $wrong = grep { $lines[$_ - 1] ne qq({"x":$_,"text":"row $_"}) } 1 .. $n;
+    is $wrong, 0, 'in order, none torn';
+    $reply = sql(rows_to($n), Accept => 'text/csv');
+    @lines = split /\r\n/, $reply->{content};
+    is shift @lines, 'x,text', 'CSV with its header';
+    $wrong = grep { ($lines[$_ - 1] // '') ne "$_,row $_" } 1 .. $n;
+    is $wrong, 0, 'in order, none torn';
+    is scalar @lines, $n, 'to the end';
+    is sql('SELECT 1')->{status}, 200, 'the connection goes on';
+    ends('no reader is held');
+};
+
+subtest 'memory does not grow with the rows' => sub {
+    sql(rows_to(20_000), @ndjson);
+    my $before = $server->rss;
+    my $rows   = int 2_000_000 / $slow;
+    my $socket = begin(rows_to($rows));
+    my ($peak, $bytes, $tail) = (0, 0, '');
+    while (1) {
+        my ($got, $state) = receive($socket, bytes => 1 << 20);
+        $bytes += length $got;
+        $tail = substr $tail . $got, -100;
+        my $rss = $server->rss;
+        $peak = $rss if $rss > $peak;
+        last if $state ne 'open' || $tail =~ /"end":true/;
+    }
+    like $tail, qr/"rows":$rows\}/, "$rows rows came";
+    cmp_ok $peak - $before, '<', (4 << 20) * ($slow > 1 ? 8 : 1),
+        sprintf '%d MB were read, the daemon grew by %d KiB', $bytes / 1e6, ($peak - $before) / 1024;
+};
+
+subtest 'a slow reader gets everything' => sub {
+    my $rows   = 200_000;
+    my $socket = begin(rows_to($rows), small => 1);
+    my $got    = '';
+    for (1 .. 20) {
+        my ($piece) = receive($socket, bytes => 65536);
+        $got .= $piece;
+        sleep 0.02;
+    }
+    ($got) = to_the_end($socket, $got);
+    my ($text, $whole) = chunks($got);
+    ok $whole, 'the last chunk came';
+    my @lines = split /\n/, $text;
+    is pop @lines, qq({"end":true,"rows":$rows}), 'the end';
+    my $wrong = grep { $lines[$_ - 1] ne qq({"x":$_,"text":"row $_"}) } 1 .. $rows;
+    is $wrong, 0, 'and all before it';
+};
+
+subtest 'one that stops reading holds its snapshot for a while only' => sub {
+    my $snapshot = 2 * $slow;
+    $server->stop;
+    $server = Jackdaw->start(conf => conf($snapshot));
+    my $before = $server->rss;
+    my $socket = begin(rows_to(0), small => 1);
+    my ($first) = receive($socket, bytes => 1000);
+    like $first, qr/^HTTP\/1\.1 200 /, 'it begins';
+    $server->wait_until(1, sub { busy() });
+    is busy(), 1, 'its statement rests';
+    my ($cpu, $begin) = (cpu(), time);
+    sleep 0.5;
+    cmp_ok +(cpu() - $cpu), '<', 0.4, 'and costs nothing';
+    cmp_ok $server->rss - $before, '<', 4 << 20, 'but bounded memory';
+    ends("after $snapshot s it is ended", $snapshot / $slow + 2);
+    cmp_ok time - $begin, '>', $snapshot * 0.5, 'not before';
+    my ($got) = to_the_end($socket, $first);
+    my ($text, $whole) = chunks($got);
+    ok $whole, 'the reply is ended';
+    my @lines = split /\n/, $text;
+    my $last  = $json->decode($lines[-1]);
+    is $last->{error}{status}, 504, 'with the reason in its last line';
+    is $last->{error}{code}, 'deadline', 'its code';
+    like $last->{error}{detail}, qr/snapshot_timeout/, 'and its name';
+    my $wrong = grep { $lines[$_ - 1] ne qq({"x":$_,"text":"row $_"}) } 1 .. @lines - 1;
+    is $wrong, 0, 'the lines before are whole';
+    syswrite $socket, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+    like +(receive($socket, bytes => 20))[0], qr/^HTTP\/1\.1 200/, 'the connection goes on';
+    $server->stop;
+    $server = Jackdaw->start(conf => conf(120));
+};
+
+subtest 'a CSV that ends early is cut' => sub {
+    my $socket = begin(rows_to(0), accept => 'text/csv', members => { timeout => '500ms' });
+    my ($got, $state) = to_the_end($socket, '');
+    isnt $state, 'open', 'the connection is closed';
+    my ($text, $whole) = chunks($got);
+    ok !$whole, 'before the last chunk';
+    like $text, qr/^x,text\r\n1,row 1\r\n/, 'rows came before';
+    ends('the statement ended');
+};
+
+subtest 'a deadline within a stream' => sub {
+    my $socket = begin(rows_to(0), members => { timeout => '500ms' });
+    my ($got) = to_the_end($socket, '');
+    my ($text, $whole) = chunks($got);
+    ok $whole, 'the reply ends';
+    my $last = $json->decode((split /\n/, $text)[-1]);
+    is $last->{error}{status}, 504, 'with an error';
+    like $last->{error}{detail}, qr/500ms/, 'that names the limit';
+    is_problem($server->request(POST => '/v1/sql/main',
+        headers => ['Content-Type' => 'application/json', @ndjson],
+        content => body('SELECT count(*) FROM (' . rows_to(0) . ')', timeout => '300ms')),
+        504, 'deadline', 'before the first row it is a problem');
+};
+
+subtest 'an error after rows' => sub {
+    my $sql = rows_to(200_000) =~ s/'row ' \|\| x/CASE WHEN x = 150000 THEN json('{') ELSE x END/r;
+    my $reply = sql($sql, @ndjson);
+    is $reply->{status}, 200, 'has begun';
+    my @lines = split /\n/, $reply->{content};
+    is scalar @lines, 150_000, 'the rows before it came';
+    my $last = $json->decode($lines[-1]);
+    is $last->{error}{status}, 400, 'and the error';
+    like $last->{error}{detail}, qr/JSON/i, 'with its reason';
+};
+
+subtest 'rows that come slowly are not held back' => sub {
+    my $begin  = time;
+    my $each   = int 100_000 / $slow;
+    my $socket = begin("WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 200), "
+        . "d(y) AS (SELECT 1 UNION ALL SELECT y + 1 FROM d WHERE y < $each) "
+        . "SELECT x, (SELECT count(*) FROM d WHERE y > x) AS n FROM c");
+    my ($got) = receive($socket, bytes => 300);
+    like $got, qr/\{"x":1,"n":/, 'the first rows are there';
+    unlike $got, qr/"end"/, 'before the last';
+    close $socket;
+    ends('left');
+};
+
+subtest 'a client that leaves ends its statement' => sub {
+    my %ways = (
+        'closes' => sub { close $_[0] },
+        'resets' => sub { setsockopt $_[0], SOL_SOCKET, SO_LINGER, pack 'll', 1, 0; close $_[0] },
+        'sends no more' => sub { shutdown $_[0], SHUT_WR },
+    );
+    my $count = 'SELECT count(*) FROM (' . rows_to(0) . ')';
+    # Its output is small, so nothing is ever written to the client.
+    my $rare = rows_to(0) . ' WHERE x % 1000000000000 = 0';
+    # Sorting takes all its time on a slow thread.
+    my $sort = 'SELECT count(*) FROM (' . rows_to(0) . ') UNION SELECT 2 ORDER BY 1';
+    for my $way (sort keys %ways) {
+        for ([$count, 'application/json'], [$count, 'application/x-ndjson'], [$rare, 'text/csv'],
+            [$sort, 'application/json']) {
+            my ($sql, $accept) = @$_;
+            my $socket = begin($sql, accept => $accept);
+            $server->wait_until(2, sub { busy() });
+            is busy(), 1, 'runs';
+            $ways{$way}->($socket);
+            ends("ended: $way, $accept");
+        }
+        next if $way eq 'sends no more';    # it may read on
+        my $socket = begin(rows_to(0));
+        receive($socket, bytes => 100_000);
+        $ways{$way}->($socket);
+        ends("ended: $way within the stream");
+        $socket = begin(rows_to(0), small => 1);
+        receive($socket, bytes => 1000);
+        sleep 0.1;
+        $ways{$way}->($socket);
+        ends("ended: $way while the stream rests");
+    }
+    cmp_ok $server->metric('jackdaw_http_requests_total', qr/sql.*status="(?:gone|0|499)?"/) // 0, '>=', 0,
+        'counted';
+};
+
+subtest 'a sort goes to a slow thread' => sub {
+    my $rows  = int 200_000 / $slow;
+    my $reply = sql("SELECT x, text FROM (" . rows_to($rows) . ") ORDER BY x % 1000, x DESC", @ndjson);
+    is $reply->{status}, 200, 'sorted';
+    my @lines = split /\n/, $reply->{content};
+    is pop @lines, qq({"end":true,"rows":$rows}), 'all of it';
+    my ($last, $wrong) = (-1, 0);
+    for (@lines) {
+        my ($x) = /"x":(\d+)/;
+        $wrong++ if $x % 1000 < $last;
+        $last = $x % 1000;
+    }
+    is $wrong, 0, 'in order';
+    my $socket = begin("SELECT x, text FROM (" . rows_to(50_000) . ") ORDER BY x % 1000", small => 1);
+    my ($got) = receive($socket, bytes => 1000);
+    sleep 0.2;
+    ($got) = to_the_end($socket, $got);
+    ok +(chunks($got))[1], 'a slow reader of one gets everything';
+    $socket = begin("SELECT x, text FROM (" . rows_to(100_000) . ") ORDER BY x % 1000", small => 1);
+    receive($socket, bytes => 1000);
+    close $socket;
+    ends('one that leaves ends it');
+};
+
+subtest 'HTTP/1.0' => sub {
+    my ($got, $state) = receive(begin(rows_to(20_000), http => '1.0'));
+    is $state, 'closed', 'ends by closing';
+    my ($text) = $got =~ /\r\n\r\n(.*)/s;
+    unlike $got, qr/^transfer-encoding/mi, 'no chunks';
+    my @lines = split /\n/, $text;
+    is $lines[-1], '{"end":true,"rows":20000}', 'whole';
+};
+
+subtest 'more readers than connections' => sub {
+    my $endless = 'SELECT count(*) FROM (' . rows_to(0) . ')';
+    my @clients = map { begin($endless, accept => 'application/json', members => { timeout => '1s' }) } 1 .. 20;
+    my $begin = time;
+    is $server->get('/v1/kv/main/nothing')->{status}, 404, 'a key is read at once';
+    my %status;
+    for (@clients) {
+        my ($got) = receive($_, bytes => 12, seconds => 20 * $slow);
+        $status{ $got =~ /^HTTP\/1.1 (\d+)/ ? $1 : 'none' }++;
+    }
+    note join ', ', map { "$_: $status{$_}" } sort keys %status;
+    is +($status{504} // 0) + ($status{503} // 0), 20, 'each ends with 504, or 503 when it had no turn';
+    ok $status{504}, 'some had one';
+    is sql('SELECT 1')->{status}, 200, 'the next is answered';
+    ends('none is held');
+};
+
+subtest 'many at once, of which some leave' => sub {
+    my @clients;
+    for my $i (1 .. 24) {
+        push @clients, begin(rows_to($i % 4 ? 20_000 : 0), small => $i % 3 == 0,
+            accept => $i % 2 ? 'application/x-ndjson' : 'text/csv');
+    }
+    my $whole = 0;
+    for my $i (1 .. 24) {
+        my $socket = $clients[$i - 1];
+        if ($i % 4 == 0) { receive($socket, bytes => 5000, seconds => 1); close $socket; next }
+        my ($got) = receive($socket, bytes => 12);
+        ($got) = to_the_end($socket, $got) if $got !~ m{^HTTP/1.1 503};
+        $whole++ if $got =~ m{^HTTP/1.1 503} || (chunks($got))[1];
+    }
+    is $whole, 18, 'those that stay are served, or told that there is no room';
+    ends('none is held', 4);
+};
+
+subtest 'the end of the daemon' => sub {
+    my $socket = begin(rows_to(0), small => 1);
+    receive($socket, bytes => 1000);
+    my $other = begin('SELECT count(*) FROM (' . rows_to(0) . ')', accept => 'application/json');
+    sleep 0.1;
+    is $server->stop, 0, 'does not wait for clients without end';
+    $server = Jackdaw->start(conf => conf(120));
+    $socket = begin(rows_to(2_000_000));
+    receive($socket, bytes => 1000);
+    close $socket;
+    is $server->stop, 0, 'nor trips over one that just left';
+};
+
+done_testing;
