@@ -16,7 +16,8 @@ struct database {
 	struct slow *slow;
 	sqlite3 *look; /* a connection that is none of the database's own */
 	struct sql_options options;
-	struct sql_error error; /* of the last database_run() */
+	struct sql_tuning tuning; /* batches may take any time */
+	struct sql_error error;   /* of the last database_run() */
 	char path[PATH_MAX], message[512];
 	unsigned faults; /* calls of on_fault() */
 };
@@ -41,7 +42,9 @@ database_init(struct database *database, const char *name)
 			     .workers = 1,
 			     .max_age_ns = 60 * NS_PER_S,
 			     .on_fault = note_database_fault },
+		.tuning = sql_tuning,
 	};
+	database->tuning.batch_ns = DEADLINE_NS;
 	under_root(name, database->path);
 }
 
@@ -60,8 +63,9 @@ database_try_open(struct database *database)
 	database->options.sequence = database->sequence;
 	database->options.slow = database->slow;
 	database->options.on_fault_arg = database;
-	err = sql_open(&database->sql, &database->options, database->message,
-		       sizeof(database->message));
+	err = sql_open_tuned(&database->sql, &database->options,
+			     &database->tuning, database->message,
+			     sizeof(database->message));
 	if (err != ERR_OK) {
 		slow_destroy(database->slow);
 		sequence_close(database->sequence);
@@ -333,7 +337,6 @@ run_together(struct database *database, struct job *jobs, unsigned count)
 
 	job_of(&first, "SELECT 1");
 	first.gate = &gate;
-	database->sql->committer.batch_ns = DEADLINE_NS;
 	job_submit(database, &first);
 	need(wait_for_count(&first.entered, 1), "the gate is not reached");
 	for (unsigned i = 0; i < count; i++)

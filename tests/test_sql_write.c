@@ -194,6 +194,29 @@ many_writes_share_a_commit(void)
 	stop(database);
 }
 
+static void
+what_a_batch_has_no_time_for_comes_again(void)
+{
+	enum { COUNT = 10 };
+	struct database *database = malloc(sizeof(*database));
+	struct lane_stats before, after;
+	struct job jobs[COUNT];
+
+	database_init(database, "time.db");
+	database->tuning.batch_ns = 1;
+	database_open(database);
+	database_must(database, "CREATE TABLE t(a)");
+	lane_stats(sql_lane(database->sql), &before);
+	for (unsigned i = 0; i < COUNT; i++)
+		job_of(&jobs[i], "INSERT INTO t VALUES(1)");
+	run_together(database, jobs, COUNT);
+	lane_stats(sql_lane(database->sql), &after);
+	is_u64(after.batches - before.batches, 1 + COUNT, "one a batch");
+	is_u64((uint64_t)database_number(database, "SELECT count(*) FROM t"),
+	       COUNT, "each is done once");
+	stop(database);
+}
+
 /* What ends the transaction of all. */
 static const struct {
 	const char *text, *message;
@@ -834,6 +857,7 @@ main(void)
 	what_is_wrong_with_a_write_is_told();
 	what_a_sink_refuses_is_undone();
 	many_writes_share_a_commit();
+	what_a_batch_has_no_time_for_comes_again();
 	one_that_ends_the_transaction_fails_alone();
 	several_that_end_the_transaction_fail_alone();
 	a_deadline_of_reading_ends_only_its_write();

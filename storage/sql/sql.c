@@ -178,8 +178,9 @@ start(struct sql *sql, char *message, size_t size)
 }
 
 enum err
-sql_open(struct sql **out, const struct sql_options *options, char *message,
-	 size_t message_size)
+sql_open_tuned(struct sql **out, const struct sql_options *options,
+	       const struct sql_tuning *tuning, char *message,
+	       size_t message_size)
 {
 	struct sql *sql;
 	enum err err = sql_environ_init();
@@ -196,6 +197,7 @@ sql_open(struct sql **out, const struct sql_options *options, char *message,
 	memset(sql, 0, sizeof(*sql));
 	pthread_mutex_init(&sql->check_lock, NULL);
 	pthread_cond_init(&sql->check_ended, NULL);
+	sql->committer.tuning = *tuning;
 	err = make_parts(sql, options);
 	if (err == ERR_OK)
 		err = start(sql, message, message_size);
@@ -206,6 +208,13 @@ sql_open(struct sql **out, const struct sql_options *options, char *message,
 	sql_say(message, message_size, ERR_OK, "%s", "");
 	*out = sql;
 	return ERR_OK;
+}
+
+enum err
+sql_open(struct sql **out, const struct sql_options *options, char *message,
+	 size_t message_size)
+{
+	return sql_open_tuned(out, options, &sql_tuning, message, message_size);
 }
 
 void

@@ -14,15 +14,16 @@
  *     (`pending`), but for the one that cuts it, which holds the write lock.
  *
  *            frames since the last complete checkpoint
- *   idle     any, for a second, or SOFT_FRAMES     PASSIVE
+ *   idle     any, for a second, or soft_frames     PASSIVE
  *            none, for five seconds                TRUNCATE
- *   busy     HARD_FRAMES in the WAL                RESTART, between batches
+ *   busy     hard_frames in the WAL                RESTART, between batches
  *
  * A reader keeps its part of the WAL from being moved and the WAL from being
  * begun anew. It is waited for only as long as a usual read takes; then the
  * WAL grows, and the log says why.
  */
 #include <ck_pr.h>
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,15 +35,16 @@
 #include "storage/files.h"
 #include "storage/sql/sql_internal.h"
 
-enum {
-	/* 4 MiB: a few milliseconds. */
-	SOFT_FRAMES = 1000,
-	/* 64 MiB. */
-	HARD_FRAMES = 16 << 10,
-	/* After a restart that a reader prevented: frames until the next. */
-	RETRY_FRAMES = HARD_FRAMES / 4,
-	FRAME_HEADER_SIZE = 24,
-	WAL_HEADER_SIZE = 32,
+enum { FRAME_HEADER_SIZE = 24, WAL_HEADER_SIZE = 32 };
+
+const struct sql_tuning sql_tuning = {
+	.batch_ns = LANE_BATCH_APPLY_US * NS_PER_US,
+	.soft_frames = 1000,     /* 4 MiB: a few milliseconds */
+	.hard_frames = 16 << 10, /* 64 MiB */
+	.checkpoint_ns = 1 * NS_PER_S,
+	.truncate_ns = 5 * NS_PER_S,
+	.analyze_ns = 30 * NS_PER_S,
+	.analyze_pause_ns = 3600 * NS_PER_S,
 };
 
 /* What a restart waits for readers. The write lock is held, so new ones begin
@@ -52,14 +54,9 @@ enum {
  * it changes takes the write lock, and looks again. That is short, unless its
  * thread is not let to run. */
 #define LOCK_WAIT_NS (10 * NS_PER_S)
-#define IDLE_CHECKPOINT_NS (1 * NS_PER_S)
-#define IDLE_TRUNCATE_NS (5 * NS_PER_S)
 #define COMPLAIN_NS (60 * NS_PER_S)
-/* The statistics of tables: after so many rows, when nothing was written for
- * that long, and not more often than once an hour. */
+/* Rows that make the statistics of tables old. */
 enum { ANALYZE_CHANGES = 500 };
-#define ANALYZE_IDLE_NS (30 * NS_PER_S)
-#define ANALYZE_PAUSE_NS (3600 * NS_PER_S)
 
 static sqlite3 *
 db_of(const struct sql *sql)
@@ -141,7 +138,9 @@ checkpoint(struct sql *sql, int mode)
 
 	committer->patience_ns =
 		mode == SQLITE_CHECKPOINT_RESTART ? RESTART_WAIT_NS : 0;
+	errno = 0;
 	rc = sqlite3_wal_checkpoint_v2(db_of(sql), "main", mode, &all, &moved);
+	committer->number = errno;
 	committer->patience_ns = LOCK_WAIT_NS;
 	ck_pr_store_64(&sql->checkpoints, sql->checkpoints + 1);
 	ck_pr_store_64(&sql->checkpoint_ns,
@@ -191,10 +190,13 @@ sql_checkpoint_if_long(struct sql *sql)
 	struct sql_committer *committer = &sql->committer;
 	int rc;
 
-	if (!committer->pending || committer->frames < HARD_FRAMES ||
+	if (!committer->pending ||
+	    committer->frames < committer->tuning.hard_frames ||
 	    committer->frames < committer->retry_frames)
 		return true;
-	committer->retry_frames = committer->frames + RETRY_FRAMES;
+	/* Where a reader prevents it, not with each batch. */
+	committer->retry_frames =
+		committer->frames + committer->tuning.hard_frames / 4;
 	rc = checkpoint(sql, SQLITE_CHECKPOINT_RESTART);
 	if (rc == SQLITE_BUSY)
 		complain(sql);
@@ -205,7 +207,8 @@ sql_checkpoint_if_long(struct sql *sql)
 static bool
 is_much(const struct sql_committer *committer)
 {
-	return committer->frames - committer->moved >= SOFT_FRAMES;
+	return committer->frames - committer->moved >=
+	       committer->tuning.soft_frames;
 }
 
 void
@@ -244,13 +247,15 @@ idle_checkpoint(struct sql *sql, uint64_t now_ns, bool *fault)
 		return UINT64_MAX;
 	if (!is_much(committer))
 		at_ns = later_of(at_ns,
-				 committer->committed_ns + IDLE_CHECKPOINT_NS);
+				 committer->committed_ns +
+					 committer->tuning.checkpoint_ns);
 	if (now_ns < at_ns)
 		return at_ns;
 	*fault = is_fault(sql, checkpoint(sql, SQLITE_CHECKPOINT_PASSIVE));
 	if (!committer->pending)
 		return UINT64_MAX;
-	return committer->checkpoint_at_ns = now_ns + IDLE_CHECKPOINT_NS;
+	return committer->checkpoint_at_ns =
+		       now_ns + committer->tuning.checkpoint_ns;
 }
 
 static uint64_t
@@ -262,7 +267,8 @@ idle_truncate(struct sql *sql, uint64_t now_ns, bool *fault)
 	if (committer->pending || !committer->in_file || *fault)
 		return UINT64_MAX;
 	at_ns = later_of(committer->truncate_at_ns,
-			 committer->committed_ns + IDLE_TRUNCATE_NS);
+			 committer->committed_ns +
+				 committer->tuning.truncate_ns);
 	if (now_ns < at_ns)
 		return at_ns;
 	*fault = is_fault(sql, checkpoint(sql, SQLITE_CHECKPOINT_TRUNCATE));
@@ -270,7 +276,8 @@ idle_truncate(struct sql *sql, uint64_t now_ns, bool *fault)
 		sqlite3_db_release_memory(db_of(sql));
 		return UINT64_MAX;
 	}
-	return committer->truncate_at_ns = now_ns + IDLE_TRUNCATE_NS;
+	return committer->truncate_at_ns =
+		       now_ns + committer->tuning.truncate_ns;
 }
 
 /* A schema that has changed makes readers load the new statistics; that of
@@ -299,10 +306,11 @@ idle_analyze(struct sql *sql, uint64_t now_ns, bool *fault)
 
 	if (committer->changes < ANALYZE_CHANGES || *fault)
 		return UINT64_MAX;
-	at_ns = committer->committed_ns + ANALYZE_IDLE_NS;
+	at_ns = committer->committed_ns + committer->tuning.analyze_ns;
 	if (committer->analyzed_ns)
 		at_ns = later_of(at_ns,
-				 committer->analyzed_ns + ANALYZE_PAUSE_NS);
+				 committer->analyzed_ns +
+					 committer->tuning.analyze_pause_ns);
 	if (now_ns < at_ns)
 		return at_ns;
 	committer->changes = 0;
@@ -310,9 +318,11 @@ idle_analyze(struct sql *sql, uint64_t now_ns, bool *fault)
 	if (sql_take_numbers(sql, 1, &seq) != ERR_OK)
 		return UINT64_MAX;
 	sql_word_set_fill(&all);
+	errno = 0;
 	rc = sql_publish(sql, &all, seq, run_analysis);
+	committer->number = errno;
 	*fault = rc != SQLITE_OK && sql_is_fault(sql, rc, "an analysis");
-	return committer->committed_ns + IDLE_CHECKPOINT_NS;
+	return UINT64_MAX; /* what it wrote is idle_checkpoint()'s */
 }
 
 uint64_t
@@ -498,7 +508,6 @@ sql_committer_open(struct sql *sql, char *message, size_t size)
 	if (err != ERR_OK)
 		return err;
 	sql->committer.batch_max = LANE_BATCH_OPS;
-	sql->committer.batch_ns = LANE_BATCH_APPLY_US * NS_PER_US;
 	rc = set_up(sql);
 	if (rc != SQLITE_OK)
 		err = say_why_not(sql, rc, message, size);

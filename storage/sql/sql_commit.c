@@ -70,9 +70,9 @@ db_of(const struct sql *sql)
 /* A limit of the file system or its quota: as good as a full disk, and no
  * fault. Nothing of a transaction counts before its last frame is there. */
 static bool
-is_no_room(sqlite3 *db, int rc)
+is_no_room(const struct sql *sql, int rc)
 {
-	int number = sqlite3_system_errno(db);
+	int number = sql->committer.number;
 
 	return (rc & 0xff) == SQLITE_FULL ||
 	       (rc == SQLITE_IOERR_WRITE &&
@@ -90,14 +90,13 @@ is_damage(int rc)
 bool
 sql_is_fault(struct sql *sql, int rc, const char *what)
 {
-	sqlite3 *db = db_of(sql);
 	bool fault = (rc & 0xff) == SQLITE_IOERR && rc != SQLITE_IOERR_NOMEM &&
-		     !is_damage(rc) && !is_no_room(db, rc);
+		     !is_damage(rc) && !is_no_room(sql, rc);
 
 	if (!fault && !is_damage(rc))
 		return false;
 	log_error("database %s: %s failed: %s (code %d, errno %d)", sql->name,
-		  what, sqlite3_errstr(rc), rc, sqlite3_system_errno(db));
+		  what, sqlite3_errstr(rc), rc, sql->committer.number);
 	if (fault)
 		sql->committer.faulty = true;
 	else
@@ -105,10 +104,10 @@ sql_is_fault(struct sql *sql, int rc, const char *what)
 	return fault;
 }
 
-static enum err
-err_of_commit(struct sql *sql, int rc)
+enum err
+sql_commit_err(const struct sql *sql, int rc)
 {
-	return is_no_room(db_of(sql), rc) ? ERR_FULL : err_from_sqlite(rc);
+	return is_no_room(sql, rc) ? ERR_FULL : err_from_sqlite(rc);
 }
 
 static void
@@ -135,8 +134,12 @@ int
 sql_fixed_run(struct sql *sql, enum sql_fixed fixed)
 {
 	sqlite3_stmt *stmt = sql->committer.fixed[fixed];
-	int rc = sqlite3_step(stmt);
+	int rc;
 
+	/* The library tells its number for few failures, but leaves it. */
+	errno = 0;
+	rc = sqlite3_step(stmt);
+	sql->committer.number = errno;
 	/* The step's code says more; this only makes it ready again. */
 	sqlite3_reset(stmt);
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
@@ -319,7 +322,9 @@ run_op(struct sql *sql, struct sql_write *write, unsigned op,
 	if (!bind_all(write, op, stmt))
 		return false;
 	sql_run(stmt, limits);
+	errno = 0;
 	good = step_to_end(write, op, stmt);
+	sql->committer.number = errno;
 	if (!good && write->error.err != ERR_TOO_LARGE)
 		*rc = sqlite3_extended_errcode(db);
 	/* Triggers and cascades count, and a statement that failed may have
@@ -510,7 +515,7 @@ commit(struct sql *sql, struct lane_item **items, size_t count, enum err *err)
 		return *err == ERR_FAULT ? RAN_FAULT : RAN_REFUSED;
 	sql_word_set_add(&committer->written, SQL_WORD_ANY);
 	rc = sql_publish(sql, &committer->written, last, run_commit);
-	*err = err_of_commit(sql, rc);
+	*err = sql_commit_err(sql, rc);
 	if (rc != SQLITE_OK)
 		return sql_is_fault(sql, rc, "a commit") ? RAN_FAULT
 							 : RAN_REFUSED;
@@ -524,7 +529,7 @@ static enum ran
 apply_batch(struct sql *sql, struct lane_item **items, size_t count, bool timed,
 	    size_t *applied)
 {
-	uint64_t end_ns = clock_mono_ns() + sql->committer.batch_ns;
+	uint64_t end_ns = clock_mono_ns() + sql->committer.tuning.batch_ns;
 
 	for (*applied = 0; *applied < count; ++*applied) {
 		if (timed && *applied > 0 && clock_mono_ns() >= end_ns)
@@ -554,7 +559,7 @@ run(struct sql *sql, struct lane_item **items, size_t count, bool timed,
 
 	*applied = 0;
 	if (rc != SQLITE_OK) {
-		*err = err_of_commit(sql, rc);
+		*err = sql_commit_err(sql, rc);
 		*applied = count;
 		return sql_is_fault(sql, rc, "the beginning of a batch")
 			       ? RAN_FAULT
@@ -594,8 +599,10 @@ step_vacuum(struct sql *sql)
 	struct sql_error error;
 
 	/* It gives no row. */
+	errno = 0;
 	if (sql_step(sql->committer.vacuum, &error) == SQL_DONE)
 		return SQLITE_OK;
+	sql->committer.number = errno;
 	return sqlite3_extended_errcode(db_of(sql));
 }
 
@@ -622,7 +629,7 @@ run_vacuum(struct sql *sql, struct sql_write *write, struct sql_stmt *stmt)
 		return true;
 	}
 	sql_connection_error(&sql->committer.connection, rc, &write->error);
-	if (is_no_room(db_of(sql), rc))
+	if (is_no_room(sql, rc))
 		write->error.err = ERR_FULL;
 	fail(write, 0, write->error.err, write->error.message);
 	return !sql_is_fault(sql, rc, "VACUUM");

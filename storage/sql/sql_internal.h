@@ -186,19 +186,30 @@ enum sql_fixed {
 	SQL_FIXED_COUNT
 };
 
+/* When the committer does what; tests have other times. sql_checkpoint.c says
+ * why these. */
+struct sql_tuning {
+	uint64_t batch_ns; /* of applying */
+	unsigned soft_frames, hard_frames;
+	uint64_t checkpoint_ns, truncate_ns, analyze_ns; /* of being idle */
+	uint64_t analyze_pause_ns;
+};
+extern const struct sql_tuning sql_tuning;
+
 /* What writes and checkpoints. The committer's, but while it does not run. */
 struct sql_committer {
 	struct sql_connection connection;
+	struct sql_tuning tuning;
 	sqlite3_stmt *fixed[SQL_FIXED_COUNT];
 	uint64_t page_size;
 	uint64_t scratch_seq; /* where there is no sequence */
 
 	bool faulty;          /* nothing is to be written any more */
+	int number;           /* errno behind the last code, or 0 */
 	uint64_t patience_ns; /* with who has a lock */
 	uint64_t waits_ns;    /* since when, in wait_for_lock() */
 
 	/* The batch. */
-	uint64_t batch_ns;           /* of applying; tests take more */
 	size_t batch_max;            /* halved while batches do not fit */
 	struct sql_word_set written; /* by what will be committed */
 	uint64_t numbered;       /* writes that changed something */
@@ -386,6 +397,11 @@ size_t sql_commit(void *sql, struct lane_item **items, size_t count,
 		  bool *fault);
 uint64_t sql_idle(void *sql, bool *fault);
 
+/* sql.c: sql_open() with other times. */
+MUST_CHECK enum err sql_open_tuned(struct sql **out,
+				   const struct sql_options *options,
+				   const struct sql_tuning *tuning,
+				   char *message, size_t message_size);
 /* Before the committer runs: the settings of the file, the WAL of before. */
 MUST_CHECK enum err sql_committer_open(struct sql *sql, char *message,
 				       size_t message_size);
@@ -405,6 +421,8 @@ MUST_CHECK enum err sql_take_numbers(struct sql *sql, uint64_t count,
 int sql_publish(struct sql *sql, const struct sql_word_set *set, uint64_t seq,
 		int (*run)(struct sql *sql));
 void sql_word_set_fill(struct sql_word_set *set);
+/* A code of a statement that the committer ran by itself. */
+enum err sql_commit_err(const struct sql *sql, int rc);
 /* A code that the committer got: is the file, or what is known of it, not to
  * be trusted any more? Logs it. */
 bool sql_is_fault(struct sql *sql, int rc, const char *what);

@@ -334,7 +334,7 @@ commit(struct sql *sql, const struct sql_migration *migration,
 	if (rc == SQLITE_OK)
 		return ERR_OK;
 	*fault = sql_is_fault(sql, rc, "the commit of a migration");
-	return say(error, err_from_sqlite(rc), "%s: %s", migration->name,
+	return say(error, sql_commit_err(sql, rc), "%s: %s", migration->name,
 		   sqlite3_errstr(rc));
 }
 

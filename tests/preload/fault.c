@@ -10,7 +10,8 @@
  *
  *   CALL ACTION [PART-OF-PATH [LEAST]]
  *
- *   CALL     fdatasync | fsync | fallocate (posix_fallocate)
+ *   CALL     fdatasync | fsync | ftruncate | pread
+ *            fallocate posix_fallocate
  *            pwrite    pwrite, writev and pwritev, of whatever descriptor
  *            dsync     the same on a descriptor with O_DSYNC: in a store, the
  *                      meta page, the last write of a commit
@@ -18,7 +19,8 @@
  *            short     half of it is written (pwrite, dsync)
  *            kill      the process is killed by SIGKILL, before the call
  *            sleep-N   the call is made N milliseconds later
- *   PART-OF-PATH    only files whose path has this in it, such as data.mdb
+ *   PART-OF-PATH    only files whose path has this in it, such as data.mdb;
+ * with a $ at its end: whose path ends so, which keeps the WAL out of main.db$
  *   LEAST    only writes of at least so many bytes (pwrite, dsync)
  *
  * The first line that fits counts. An example: a disk that fails its syncs,
@@ -64,6 +66,17 @@ read_rules(char *text)
 }
 
 static bool
+is_in(const char *path, const char *part)
+{
+	size_t path_len = strlen(path), len = strlen(part);
+
+	if (part[len - 1] != '$')
+		return strstr(path, part);
+	len--;
+	return path_len >= len && !strncmp(path + path_len - len, part, len);
+}
+
+static bool
 path_has(int fd, const char *part)
 {
 	char link[64], path[PATH_MAX];
@@ -76,7 +89,7 @@ path_has(int fd, const char *part)
 	if (len < 0)
 		return false;
 	path[len] = '\0';
-	return strstr(path, part);
+	return is_in(path, part);
 }
 
 /* The action for this call, which writes len bytes, or false. */
@@ -178,6 +191,32 @@ fsync(int fd)
 {
 	FAIL_IF(fault("fsync", fd));
 	return REAL(fsync)(fd);
+}
+
+int
+ftruncate(int fd, off_t length)
+{
+	FAIL_IF(fault("ftruncate", fd));
+	return REAL(ftruncate)(fd, length);
+}
+
+int
+ftruncate64(int fd, off64_t length)
+{
+	return ftruncate(fd, length);
+}
+
+ssize_t
+pread(int fd, void *data, size_t len, off_t offset)
+{
+	FAIL_IF(fault("pread", fd));
+	return REAL(pread)(fd, data, len, offset);
+}
+
+ssize_t
+pread64(int fd, void *data, size_t len, off64_t offset)
+{
+	return pread(fd, data, len, offset);
 }
 
 int
