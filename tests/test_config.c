@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/config.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/address.h"
+#include "core/config_file.h"
 #include "core/config_table.h"
 #include "tests/tap.h"
 
@@ -69,7 +71,8 @@ same(const struct config *a, const struct config *b)
 static void
 defaults_are_those_documented(void)
 {
-	struct config config;
+	struct config config, again;
+	char *text;
 
 	ok(config_load(&config, NULL, NULL, 0, message, sizeof(message)) ==
 		   ERR_OK,
@@ -106,6 +109,12 @@ defaults_are_those_documented(void)
 	is_u64(config.databases[0].max_size, UINT64_C(8) << 30, "of 8G");
 	ok(!config.service_dir, "no folder of services");
 	ok(!config.admin_socket, "the administrator's socket is in data_dir");
+	text = print(&config);
+	ok(load_text(&again, text) == ERR_OK && same(&config, &again) &&
+		   !again.service_dir && !again.admin_socket,
+	   "they are printed so that they read back");
+	free(text);
+	config_fini(&again);
 	config_fini(&config);
 }
 
@@ -167,6 +176,7 @@ a_file_sets_everything(void)
 	text = print(&config);
 	ok(load_text(&again, text) == ERR_OK && same(&config, &again),
 	   "is printed so that it reads back");
+	is_u64(again.database_count, 2, "with its databases");
 	free(text);
 	config_fini(&again);
 	config_fini(&config);
@@ -183,6 +193,7 @@ paths_can_be_turned_off(void)
 		"admin_socket = none",
 		"admin_socket = \"\"",
 	};
+	static const char *const sets[] = { "service_dir=/a", "service_dir=" };
 	struct config config, again;
 
 	for (size_t i = 0; i < ARRAY_LEN(sockets); i++) {
@@ -202,6 +213,11 @@ paths_can_be_turned_off(void)
 	ok(load_text(&config, "service_dir = \"\"") == ERR_OK &&
 		   !config.service_dir,
 	   "an empty service_dir is none");
+	config_fini(&config);
+	ok(config_load(&config, NULL, sets, 2, message, sizeof(message)) ==
+			   ERR_OK &&
+		   !config.service_dir,
+	   "it may be taken back");
 	config_fini(&config);
 }
 
@@ -547,6 +563,58 @@ sets_are_checked_as_strictly(void)
 	}
 }
 
+/* ---- threads ------------------------------------------------------------ */
+
+static bool
+take_number(void *arg, const struct config_entry *entry, char *reason,
+	    size_t size)
+{
+	*(unsigned *)arg += (unsigned)atoi(entry->value);
+	return true;
+}
+
+/* Returns what was wrong. */
+static void *
+read_many(void *arg)
+{
+	static const struct config_key keys[] = { { .section = "",
+						    .key = "number" } };
+	uintptr_t bad = 0;
+
+	for (unsigned i = 0; i < 200; i++) {
+		unsigned sum = 0;
+		struct config_visitor visitor = { take_number, &sum };
+		char text[64], reason[128] = "";
+		enum err err;
+
+		snprintf(text, sizeof(text), "\n%s = %u",
+			 i % 2 ? "number" : "numbers", i);
+		err = config_file_parse("a", bytes_of(text), keys, 1, &visitor,
+					reason, sizeof(reason));
+		bad += i % 2 ? err || sum != i
+			     : !err || strncmp(reason, "a:2: ", 5) != 0;
+	}
+	return (void *)bad;
+}
+
+static void
+files_are_read_by_any_thread(void)
+{
+	pthread_t threads[4];
+	uintptr_t bad = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(threads); i++)
+		if (pthread_create(&threads[i], NULL, read_many, NULL))
+			abort();
+	for (unsigned i = 0; i < ARRAY_LEN(threads); i++) {
+		void *result;
+
+		pthread_join(threads[i], &result);
+		bad += (uintptr_t)result;
+	}
+	is_u64(bad, 0, "each gets its own");
+}
+
 /* ---- addresses ---------------------------------------------------------- */
 
 static void
@@ -614,6 +682,7 @@ main(void)
 	unreadable_files_are_named();
 	sets_override_the_file();
 	sets_are_checked_as_strictly();
+	files_are_read_by_any_thread();
 	addresses_are_numeric();
 	return tap_done();
 }

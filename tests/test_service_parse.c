@@ -133,7 +133,7 @@ static const char shop[] =
 	"-- reply: one\n"
 	"-- status: 201\n"
 	"-- location: /shop/orders/{id}\n"
-	"-- optional: note='a, b', total = 1.5\n"
+	"-- optional: note='a, it''s', total = 1.5\n"
 	"-- optional: count=-10, flag=true, off=false, none=null, bare\n"
 	"-- timeout: 2s\n"
 	"INSERT INTO log VALUES ('a;b''; -- c', \"x;\", `y;`, [z;'], 1);;\n"
@@ -208,8 +208,9 @@ a_file_is_taken_apart(void)
 	       "comments around it are left out");
 	is_u64(route->optional_count, 7, "seven optionals");
 	check_optional(route, 0, "note", SQL_TEXT);
-	ok(bytes_equal(route->optionals[0].otherwise.bytes, bytes_of("a, b")),
-	   "with a comma");
+	ok(bytes_equal(route->optionals[0].otherwise.bytes,
+		       bytes_of("a, it's")),
+	   "with a comma and a quote");
 	check_optional(route, 1, "total", SQL_REAL);
 	ok(route->optionals[1].otherwise.real == 1.5, "1.5");
 	check_optional(route, 2, "count", SQL_INTEGER);
@@ -272,7 +273,10 @@ static const struct {
 	{ "-- typ: a/b\n", "2: no option \"typ\", but type is one" },
 	{ "-- colour: red\n", "2: no option \"colour\": there are" },
 	{ "-- a23456789012345678901234567890: 1\n", "2: no option \"a2345" },
+	{ "-- cash: 1\n", "2: no option \"cash\": there are" },
+	{ "-- abcdtype: 1\n", "2: no option \"abcdtype\": there are" },
 	{ "-- see https://example.com\n", "" },
+	{ "---reply: one\n", "" },
 	{ "-- https://example.com\n", "" },
 	{ "-- two words: 1\n", "" },
 	{ "-------- reply: one\n", "" },
@@ -402,6 +406,7 @@ static const struct {
 	{ "-- HEAD /a\nSELECT 1", "1: HEAD: HEAD is answered wherever GET" },
 	{ "-- OPTIONS /a\nSELECT 1", "1: OPTIONS: OPTIONS is answered by" },
 	{ "-- GET /a b\nSELECT 1", "1: the line of a route is `-- GET /path`" },
+	{ "-- GET /a\tb\nSELECT 1", "1: the line of a route is" },
 	{ "-- GET /a/\nSELECT 1", "1: a path ends without \"/\"" },
 	{ "-- GET /a/\n-- reply: x\n", "1: a path ends\n2: reply is \"x\"" },
 	{ "-- GET /{body}\nSELECT :body", "1: {body}: the server sets this" },
@@ -621,6 +626,7 @@ static const struct {
 	  "1: the store a\n1: the store a\n1: the store a\n1: the store a\n"
 	  "1: the store a\n1: the store a\n2: the store a" },
 	{ "store a {\n}\n", "2: store a has no kind" },
+	{ "store a { kind = durable }\nstore b { }", "2: store b has no kind" },
 	{ "store a {\nkind = x\nmax_size = 1\nttl = 1\n}\n",
 	  "2: kind is \"x\", not durable\n3: max_size is 1, not from 64K\n"
 	  "4: ttl is \"1\"" },
@@ -775,6 +781,11 @@ routes_are_there_once(void)
 		      "b.sql:11: a path ends\n"
 		      "b.sql:13: a path ends");
 	is_u64(spec.route_count, 7, "each is kept once");
+	end();
+	parse_service((const char *const[]){
+		"a.sql", "-- GET /a\nSELECT 1;\n-- POST /a\nSELECT 1;\n",
+		NULL });
+	check_service("one path, two methods", "");
 	end();
 	parse_service((const char *const[]){
 		"a.sql",

@@ -190,6 +190,8 @@ encoded_literals_are_the_same(void)
 	is_str(find(tree, METHOD_GET, path), "-", "as long as a literal");
 	strcat(path, "%6F");
 	is_str(find(tree, METHOD_GET, path), "-", "longer");
+	memset(path + 4, 'a', sizeof(path) - 5);
+	is_str(find(tree, METHOD_GET, path), "-", "longer, decoded");
 	tree_destroy(tree);
 }
 

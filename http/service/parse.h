@@ -11,9 +11,16 @@
  *	-- reply: one
  *	SELECT id, total FROM orders WHERE id = :id;
  *
- * Other comments are comments. Paths are below the service's name. A
- * parameter of a path is a whole segment: {name}, and {name...} as the last
- * one takes the rest.
+ * The line of a route stands at the beginning of its line, in no string and no
+ * comment, and has nothing behind the path. It ends a statement that has no ";"
+ * yet. Options are the comment lines right below it, each at the beginning of
+ * its line, that look like "-- name: value"; the first line that does not ends
+ * them. All other comments are comments, and those around a statement are no
+ * part of it. What looks like a route (a word in capitals, or a method in any
+ * case, and a word that begins with "/") and is none is an error; what looks
+ * like one or like an option in another place gets a hint.
+ *
+ * Paths are below the service's name: see template.h.
  */
 #ifndef HTTP_SERVICE_PARSE_H
 #define HTTP_SERVICE_PARSE_H
@@ -41,8 +48,9 @@ struct route_statement {
 	unsigned line; /* in its file */
 };
 
-/* -- optional: name=default. No "=": NULL. The default is typed as JSON is:
- * 10, 1.5, 'text', null, true. */
+/* -- optional: name=default, ... No "=": NULL. The default is typed as JSON is:
+ * 10, 1.5, 'text' ('' is a quote in it), null, true and false, which are 1 and
+ * 0. */
 struct route_optional {
 	char *name;
 	struct sql_value otherwise; /* text is ours */
@@ -59,7 +67,9 @@ struct route_spec {
 	char *type;      /* REPLY_VALUE's Content-Type, default
 			    text/plain; charset=utf-8 */
 	char *location;  /* "/shop/orders/{id}": from the columns of the reply's
-			    first row, or parameters; NULL: none */
+			    first row, or parameters; begins with "/",
+			    "http://", "https://", or with a placeholder that
+			    has all up to the path; NULL: none */
 	bool cache_off;  /* -- cache: off */
 	uint64_t timeout_ms; /* 0: the service's */
 	uint64_t max_rows;   /* 0: the service's */
