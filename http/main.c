@@ -346,7 +346,10 @@ static bool
 start(struct daemon *daemon)
 {
 	struct server *server = &daemon->server;
-	struct sched_options options = { .workers = daemon->config.workers };
+	struct sched_options options = {
+		.workers = daemon->config.workers,
+		.slice_ns = daemon->config.slice_ms * NS_PER_MS,
+	};
 	enum err err;
 
 	server->config = &daemon->config;
@@ -374,7 +377,7 @@ start(struct daemon *daemon)
 		return fail(daemon, "cannot start the workers", err);
 	log_info("ready version=%s workers=%u stores=%u databases=%u "
 		 "services=%u data_dir=%s",
-		 VERSION, sched_workers(server->sched), server->store_count,
+		 VERSION, sched_workers(server->sched), server_store_count(server),
 		 server->database_count,
 		 deploys_count(server->deploys),
 		 daemon->config.data_dir);
@@ -382,6 +385,20 @@ start(struct daemon *daemon)
 }
 
 /* ---- taking them down --------------------------------------------------- */
+
+/* Requests that are worked on, also those whose client has left: a fiber or a
+ * slow thread has them. */
+static bool
+is_busy(const struct server *server)
+{
+	uint64_t begun = 0, ended = 0;
+
+	for (unsigned i = 0; i < sched_workers(server->sched); i++) {
+		begun += ck_pr_load_64(&server->locals[i].begun);
+		ended += ck_pr_load_64(&server->locals[i].ended);
+	}
+	return begun != ended;
+}
 
 static bool
 is_drained(const struct server *server)
@@ -392,7 +409,11 @@ is_drained(const struct server *server)
 	for (unsigned i = 0; i < server->database_count; i++)
 		if (lane_waiting(sql_lane(server->databases[i])))
 			return false;
-	return ck_pr_load_64(&server->connections) == 0;
+	if (ck_pr_load_64(&server->connections))
+		return false;
+	/* Without connections no request begins any more. */
+	ck_pr_fence_load();
+	return !is_busy(server);
 }
 
 static void

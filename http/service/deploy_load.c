@@ -23,7 +23,7 @@ log_complaints(const char *name, const struct complaints *complaints)
 {
 	for (unsigned i = 0; i < complaints->count; i++) {
 		const struct complaint *complaint = &complaints->list[i];
-		char where[SERVICE_PATH_MAX + 64] = "", quoted[1200];
+		char where[SERVICE_PATH_MAX + 64] = "";
 
 		if (complaint->file && complaint->line)
 			snprintf(where, sizeof(where),
@@ -35,8 +35,7 @@ log_complaints(const char *name, const struct complaints *complaints)
 				 complaint->text);
 		else
 			log_error("service %s: %s%s", name, where,
-				  log_quote(quoted, sizeof(quoted),
-					    bytes_of(complaint->text)));
+				  complaint->text);
 	}
 	if (complaints->more)
 		log_error("service %s: there is more", name);

@@ -372,7 +372,7 @@ apply(struct sql *sql, struct sql_script *script, unsigned i, bool *fault)
 		err = commit(sql, migration, script, fault);
 	if (!sqlite3_get_autocommit(db_of(sql)))
 		sql_fixed_run(sql, SQL_FIXED_ROLLBACK);
-	if (err == ERR_OK)
+	if (err == ERR_OK && !sql->options.scratch)
 		log_info("database %s: applied %s", sql->name, migration->name);
 	return err;
 }
