@@ -45,6 +45,7 @@ const struct config_limit config_limits[CONFIG_LIMITS] = {
 	LIMIT("drain_timeout", drain_timeout_ms, DURATION, 5 * SECOND, 1, DAY),
 	LIMIT("statement_timeout", statement_timeout_ms, DURATION, 30 * SECOND, 1, DAY),
 	LIMIT("slow", slow_ms, DURATION, 100, 0, DAY),
+	LIMIT("slice", slice_ms, DURATION, 0, 0, HOUR),
 };
 /* clang-format on */
 

@@ -33,7 +33,7 @@ struct config_limit {
 	uint64_t otherwise;
 };
 
-enum { CONFIG_LIMITS = 14 };
+enum { CONFIG_LIMITS = 15 };
 extern const struct config_limit config_limits[CONFIG_LIMITS];
 
 static inline uint64_t *

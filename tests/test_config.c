@@ -104,6 +104,7 @@ defaults_are_those_documented(void)
 	is_u64(config.drain_timeout_ms, 5000, "drain_timeout");
 	is_u64(config.statement_timeout_ms, 30000, "statement_timeout");
 	is_u64(config.slow_ms, 100, "slow");
+	is_u64(config.slice_ms, 0, "slice");
 	is_u64(config.database_count, 1, "one database");
 	is_str(config.databases[0].name, "main", "main");
 	is_u64(config.databases[0].max_size, UINT64_C(8) << 30, "of 8G");
