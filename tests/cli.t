@@ -508,6 +508,10 @@ subtest 'status' => sub {
     my ($main) = grep { $_->{name} eq 'main' } @{ $status->{stores} };
     cmp_ok $main->{entries}, '>=', 5000, 'how much is in one';
     is $main->{max_bytes}, 64 << 20, 'and fits';
+    is_deeply [map { $_->{name} } @{ $status->{databases} }], ['main'], 'its databases';
+    cmp_ok $status->{databases}[0]{max_bytes}, '>', 0, 'with their bounds';
+    like $out, qr/^database +main: [\d.]+ \w+ of [\d.]+ \w+, \d+ writes$/m, 'as text too';
+    is_deeply $status->{services}, [], 'and its services';
     for my $name (qw(start_time_seconds workers connections requests status_500 status_503 status_507
         cache_hits cache_misses steals memory_bytes)) {
         like $status->{$name} // '', qr/^\d+$/, $name;

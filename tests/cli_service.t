@@ -332,4 +332,54 @@ subtest 'usage' => sub {
 };
 
 $fake->stop;
+
+# ---- the real server -------------------------------------------------------------
+
+subtest 'the real server' => sub {
+    my $server = Jackdaw->start;
+    my $admin = $server->dir . '/admin.sock';
+    my $service = sub { Jackdaw->run($client, '--socket', $admin, 'service', @_) };
+    my %files = (
+        'notes.sql' => "-- GET /list\nSELECT id, text FROM notes;\n\n-- POST /list\n-- reply: one\n-- status: 201\n"
+            . "INSERT INTO notes(text) VALUES (:text) RETURNING id;\n",
+        'migrations/0001_init.sql' => "CREATE TABLE notes(id INTEGER PRIMARY KEY, text TEXT NOT NULL);\n",
+        'README.md' => 'Notes.',
+    );
+    my $dir = folder('notes', %files);
+    is_deeply [$service->('check', $dir)], [0, "notes: good, 1 migration would be applied\n", ''], 'check';
+    is $server->get('/notes/list')->{status}, 404, 'changes nothing';
+    is_deeply [$service->('deploy', $dir)], [0, "notes: version 1 deployed (1 migration applied)\n", ''], 'deploy';
+    is $server->get('/notes/list')->{content}, "[]\n", 'brings it in';
+    is_deeply [$service->('deploy', $dir)], [0, "notes: nothing has changed (version 1)\n", ''], 'again';
+    $dir = folder('notes', %files, 'notes.sql' => $files{'notes.sql'} =~ s/id, text/id, txt/r);
+    my ($status, $out, $err) = $service->('deploy', $dir);
+    is "$status$out", '1', 'a mistake is an error';
+    like $err, qr{^\Q$dir\E/notes\.sql:\d+: no such column: txt\n\z}, 'with its place';
+    ($status, $out) = $service->('check', $dir, '-o', 'json');
+    my $told = $json->decode($out);
+    is $status, 1, 'in JSON as well';
+    is $told->{complaints}[0]{file}, 'notes.sql', 'the file';
+    like $told->{complaints}[0]{text}, qr/no such column/, 'the text';
+    is $server->get('/notes/list')->{content}, "[]\n", 'nothing has changed';
+    $dir = folder('notes', %files, 'notes.sql' => $files{'notes.sql'} =~ s/id, text/text/r);
+    is_deeply [$service->('deploy', $dir)], [0, "notes: version 2 deployed\n", ''], 'the next version';
+    like +($service->('list'))[1], qr/^notes +2 +1 +2 /m, 'is listed';
+    is(($service->('rollback', 'notes'))[0], 0, 'rollback');
+    my $list = $json->decode(($service->('list', '-o', 'json'))[1]);
+    is scalar @{ $list->{services} }, 1, 'list as JSON';
+    ($status, $out) = Jackdaw->run($client, '--socket', $admin, 'sql', 'notes', '-e', "INSERT INTO notes(text) VALUES('a')");
+    is "$status$out", "01 row changed\n", 'its database has its name';
+    is $server->get('/notes/list')->{content}, qq([{"id":1,"text":"a"}]\n), 'the version before is back';
+    ($status, $out) = Jackdaw->run($client, '--socket', $admin, 'statements');
+    like $out, qr{notes +GET /notes/list +SELECT id, text FROM notes}, 'its statements are counted';
+    is(($service->('rollback', 'nothing'))[0], 3, 'no such service');
+    ($status, $out) = Jackdaw->run($client, '--url', $server->url, 'status');
+    like $out, qr/^database +notes: .*\nservice +notes: version \d+\n/m, 'status tells of it';
+    is_deeply [$service->('remove', 'notes')], [0, "notes: removed, its data stays\n", ''], 'remove';
+    is $server->get('/notes/list')->{status}, 404, 'takes it out';
+    is(($service->('remove', 'notes'))[0], 3, 'once');
+    is_deeply [$service->('remove', 'notes', '--purge', '--yes')], [0, "notes: removed, with its data\n", ''], 'purge';
+    is $server->stop, 0, 'the daemon ends well';
+};
+
 done_testing;

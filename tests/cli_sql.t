@@ -64,10 +64,16 @@ my %answers = (
     failing => qq({"n":1}\n{"error":{"status":504,"code":"deadline","detail":"it took too long"}}\n),
     early => qq({"n":1}\n{"n":2}\n),
     garbage => "what?\n$end",
+    broken => qq({"n":1,"m":2}\n{"n":1,"m":x}\n$end),
     uneven => qq({"n":1}\n{"n":1,"m":2}\n$end),
     huge => join('', map { qq({"n":$_,"name":"row $_"}\n) } 1 .. 3000) . $end,
     late => qq({"n":1}\n) x 1000 . qq({"n":1234567}\n{"n":2}\n$end),
 );
+my @malformed = ('', '{}', '[1]', '{"a"', '{"a":', '{"a":}', '{"a":1', '{"a":1}}', '{"a":1]', '{"a":1,}', 
+    '{"a":"x', '{"a":"\\', '{1:2}', '{"a" 1}', '{"a":{"b":1}}', '{"a":{"base64":"*"}}', '{"a":{"base64":1}}', '{"a":[1]}',
+    '{"a":"\\u12"}', '{"a":"\\ud800"}', '{"\\ud800":1}', '{"a":{"b":1}', "{\"a\":\"\xff\\n\"}", '{"a":-}', '{"a":nul}');
+$answers{"bad$_"} = "$malformed[$_]\n$end" for 0 .. $#malformed;
+$answers{"later$_"} = qq({"a":1}\n$malformed[$_]\n$end) for 0 .. $#malformed;
 my %problems = (
     syntax => [400, 'sql_syntax', 'near "FRM": syntax error'],
     forbidden => [403, 'forbidden', 'not for you'],
@@ -226,7 +232,14 @@ subtest 'exit statuses' => sub {
     gives ['-e', 'cut'], 1, '', qr/broke/;
     gives ['-o', 'ndjson', '-e', 'cut'], 1, qq({"n":1}\n), qr/broke/;
     gives ['-e', 'garbage'], 1, '', qr/not the result of a statement/;
+    gives ['-e', 'broken'], 1, "n  m\n-  -\n1  2\n1\n", qr/not the result of a statement/;
     gives ['-e', 'uneven'], 1, qr/^n\n-\n1\n/, qr/not the result of a statement/;
+    for my $i (0 .. $#malformed) {
+        (my $name = "malformed: $malformed[$i]") =~ s/[^ -~]/?/g;
+        gives ['-e', "bad$i"], 1, qr/^(?:[ab]  )?(?:a\n-+\n)?\z/, qr/not the result of a statement/, $name;
+        next if $malformed[$i] =~ /^\{"\\ud/;    # names are read once
+        gives ['-e', "later$i"], 1, "a\n-\n1\n", qr/not the result of a statement/, 'and later';
+    }
     gives ['-e', 'syntax; SELECT one'], 1, '', qr/FRM/, 'the first that fails ends it';
     my $begin = time;
     gives ['--timeout', '100ms', '-e', 'forever'], 7, '', qr/no answer in time/;
@@ -398,6 +411,24 @@ subtest 'the prompt' => sub {
     is $t->wait_exit(5 * $slow), 0, '.quit leaves';
 };
 
+subtest 'a shell stops it and goes on' => sub {
+    my $t = Terminal->start(['sh', '-i'], { columns => 200, env => { PS1 => 'shell$ ', ENV => undef } });
+    ok $t->wait_for(qr/shell\$ \z/, 5 * $slow), 'a shell';
+    typed $t, "'$client' --socket " . $fake->socket . ' sql', qr/\nmain> \z/, 'with a prompt';
+    $t->type("SELECT \cZ");
+    ok $t->wait_for(qr/Stopped.*shell\$ \z/s, 5 * $slow), '^Z stops it' or diag $t->answer;
+    typed $t, 'stty -a', qr/[^-]icanon\b.*[^-]echo\b.*shell\$ \z/s, 'the terminal is the shell\'s';
+    typed $t, 'fg', qr/main> /, 'and it goes on';
+    typed $t, ' one;', qr/1 row\nmain> \z/, 'as before';
+    $t->type("SELECT 'x\cC");
+    ok $t->wait_for(qr/\^C\nmain> \z/, 5 * $slow), '^C too' or diag $t->answer;
+    $t->type("\cD");
+    ok $t->wait_for(qr/shell\$ \z/, 5 * $slow), 'and ^D';
+    typed $t, 'stty -a', qr/[^-]isig\b.*[^-]icanon\b.*shell\$ \z/s, 'the terminal is as it was';
+    $t->type("exit\r");
+    is $t->wait_exit(5 * $slow), 0, 'leaves';
+};
+
 subtest 'the history' => sub {
     my $history = "$tmp/history";
     spew('history', "_HiStOrY_V2_\n" . join '', map { "SELECT\\040$_;\n" } 1 .. 1200);
@@ -435,4 +466,90 @@ subtest 'a terminal on one side only is no prompt' => sub {
 };
 
 $fake->stop;
+
+# ---- the real server -------------------------------------------------------------
+
+my $server = Jackdaw->start;
+my $admin = $server->dir . '/admin.sock';
+
+sub real {
+    my $options = ref $_[-1] eq 'HASH' ? pop : {};
+    return Jackdaw->run($client, '--socket', $admin, 'sql', @_, $options);
+}
+
+subtest 'the real server' => sub {
+    my ($status, $out, $err) = real('-f', spew('real.sql', <<'EOT'));
+-- A table, and what happens to it.
+CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT UNIQUE, data BLOB);
+CREATE TRIGGER ends AFTER DELETE ON items BEGIN
+    UPDATE items SET name = name || ';' WHERE id = old.id;
+    DELETE FROM items WHERE 0;
+END;
+INSERT INTO items VALUES (1, 'Ann', x'00ff'), (9223372036854775807, NULL, NULL);
+INSERT INTO items(name) SELECT 'x' WHERE 0;
+UPDATE items SET name = 'Bob' WHERE id = 1 RETURNING id, name;
+SELECT * FROM items;
+EOT
+    is $err, '', 'no complaint';
+    is $status, 0, 'a script';
+    is $out, <<'EOT', 'gives';
+2 rows changed
+0 rows changed
+id  name
+--  ----
+ 1  Bob
+1 row changed
+                 id  name  data
+-------------------  ----  -------
+                  1  Bob   x'00ff'
+9223372036854775807  NULL  NULL
+EOT
+    my %forms = (
+        json => qr/^\{"columns":\[\{"name":"id".*"rows":\[\[1\],\[9223372036854775807\]\],"truncated":false\}\n\z/,
+        ndjson => qr/^\{"id":1\}\n\{"id":9223372036854775807\}\n\{"end":true,"rows":2\}\n\z/,
+        csv => qr/^id\r\n1\r\n9223372036854775807\r\n\z/,
+    );
+    for my $form (sort keys %forms) {
+        ($status, $out, $err) = real('-o', $form, '-e', 'SELECT id FROM items ORDER BY id');
+        like $out, $forms{$form}, "as $form";
+        is "$status$err", '0', 'without complaint';
+    }
+    my %failures = (
+        'SELECT * FROM nowhere' => [1, qr/no such table: nowhere/],
+        'SELEC 1' => [1, qr/near "SELEC".*\(sql_syntax, /],
+        "INSERT INTO items(name) VALUES('Bob')" => [4, qr/\(conflict, /],
+    );
+    for my $sql (sort keys %failures) {
+        ($status, $out, $err) = real('-e', $sql);
+        is $status, $failures{$sql}[0], $sql;
+        like $err, $failures{$sql}[1], 'is told';
+    }
+    is((real('nowhere', '-e', 'SELECT 1'))[0], 3, 'no such database');
+    my $endless = 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n';
+    ($status, $out, $err) = real('--timeout', '200ms', '-e', $endless);
+    is $status, 7, 'a deadline';
+    like $err, qr/\(deadline, /, 'is the server\'s';
+    ($status, $out, $err) = real('-e', 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 50000) SELECT i FROM n');
+    is scalar(() = $out =~ /\n/g), 50002, 'tables have no limit';
+    is((real('-n', '10', '-e', 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n'))[1],
+        " i\n--\n" . join('', map { sprintf "%2d\n", $_ } 1 .. 10), 'but the one that is asked for');
+
+    my $t = Terminal->start([$client, '--socket', $admin, 'sql'], { columns => 200 });
+    ok $t->wait_for(qr/main> \z/, 5 * $slow), 'a prompt' or diag $t->text;
+    typed $t, '.tables', qr/\nitems\nmain> \z/;
+    typed $t, '.schema items', qr/CREATE TABLE items\(.*BLOB\);\nCREATE TRIGGER ends .*END;\nmain> \z/s;
+    typed $t, '.explain SELECT * FROM items WHERE id = 1', qr/SEARCH items USING INTEGER PRIMARY KEY.*\nmain> \z/;
+    my $running = sub { $server->metric('jackdaw_database_readers_busy', qr/main/) };
+    is $running->(), 0, 'nothing runs';
+    $t->type("$endless;\r");
+    ok $server->wait_until(5, sub { $running->() > 0 }), 'an endless statement runs';
+    $t->type("\cC");
+    ok $t->wait_for(qr/interrupted\nmain> \z/, 5 * $slow), '^C comes back' or diag $t->answer;
+    ok $server->wait_until(5, sub { $running->() == 0 }), 'and the server ends the statement';
+    typed $t, 'SELECT count(*) FROM items;', qr/\n +2\n1 row\nmain> \z/;
+    $t->type("\cD");
+    is $t->wait_exit(5 * $slow), 0, 'leaves';
+};
+
+is $server->stop, 0, 'the daemon ends well';
 done_testing;

@@ -144,7 +144,6 @@ print_rule(const struct table *table)
 	putchar('\n');
 }
 
-/* Whole rows only. */
 static void
 print_kept(struct table *table)
 {
@@ -165,6 +164,9 @@ print_kept(struct table *table)
 		if (cell->kind == KIND_NAME)
 			print_rule(table);
 	}
+	/* The last row broke off. */
+	if (i > 0)
+		putchar('\n');
 	buffer_clear(&table->cells);
 	buffer_clear(&table->text);
 }

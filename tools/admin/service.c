@@ -18,6 +18,9 @@
 
 static const char base[] = "/v1/admin/services";
 
+/* Migrations of a large database take their time. */
+enum { DEPLOY_TIMEOUT_MS = 60 * 60 * 1000 };
+
 /* ---- complaints --------------------------------------------------------- */
 
 static const char *
@@ -307,6 +310,8 @@ send_files(struct visit *visit, const char *method, const char *op,
 	enum outcome outcome;
 	struct buffer path;
 
+	if (!visit->call->options->timeout_ms)
+		request.timeout_ms = DEPLOY_TIMEOUT_MS;
 	path_named(&path, base, visit->name);
 	path_query(&path, "op", op);
 	outcome = visit_send(visit, &request, &path);

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "core/json.h"
+#include "core/units.h"
 #include "tools/answer.h"
 #include "tools/command.h"
 #include "tools/admin/metrics.h"
@@ -54,13 +55,31 @@ static const struct {
 	  "jackdaw_cache_misses_total", NULL },
 };
 
-static const struct {
-	const char *name, *metric;
-} store_figures[] = {
-	{ "entries", "jackdaw_store_entries" },
-	{ "live_bytes", "jackdaw_store_live_bytes" },
-	{ "max_bytes", "jackdaw_store_max_bytes" },
+/* Things of which there are several, each with figures of its own. */
+struct group {
+	const char *name; /* in JSON */
+	const char *label;
+	struct {
+		const char *name, *metric;
+	} figures[3];
 };
+
+static const struct group stores = {
+	"stores",
+	"store",
+	{ { "entries", "jackdaw_store_entries" },
+	  { "live_bytes", "jackdaw_store_live_bytes" },
+	  { "max_bytes", "jackdaw_store_max_bytes" } },
+};
+static const struct group databases = {
+	"databases",
+	"database",
+	{ { "bytes", "jackdaw_database_bytes" },
+	  { "max_bytes", "jackdaw_database_max_bytes" },
+	  { "writes", "jackdaw_database_writes_total" } },
+};
+/* Their version is a label. */
+static const char service_metric[] = "jackdaw_service_info";
 
 static uint64_t
 figure(const struct report *report, size_t i)
@@ -73,10 +92,11 @@ figure(const struct report *report, size_t i)
 }
 
 static uint64_t
-store_figure(const struct report *report, struct bytes store, size_t i)
+group_figure(const struct report *report, const struct group *group,
+	     struct bytes name, size_t i)
 {
-	return (uint64_t)metrics_sum(report->metrics, store_figures[i].metric,
-				     "store", store);
+	return (uint64_t)metrics_sum(report->metrics, group->figures[i].metric,
+				     group->label, name);
 }
 
 /* The server's, which need not be ours. */
@@ -92,20 +112,27 @@ version(const struct report *report)
 	return bytes_of("unknown");
 }
 
-/* Takes the next store off the front of text: each has one sample of its
+/* Takes the next sample of that name off the front of text. */
+static bool
+next_named(struct bytes *text, const char *metric, struct sample *sample)
+{
+	while (metrics_next(text, sample))
+		if (sample_is(sample, metric))
+			return true;
+	return false;
+}
+
+/* Takes the next of a group off the front of text: each has one sample of its
  * first figure. */
 static bool
-next_store(struct bytes *text, struct bytes *store)
+next_of(struct bytes *text, const struct group *group, struct bytes *name)
 {
 	struct sample sample;
 
-	while (metrics_next(text, &sample)) {
-		if (!sample_is(&sample, store_figures[0].metric))
-			continue;
-		*store = sample_label(&sample, "store");
-		return true;
-	}
-	return false;
+	if (!next_named(text, group->figures[0].metric, &sample))
+		return false;
+	*name = sample_label(&sample, group->label);
+	return true;
 }
 
 /* ---- text -------------------------------------------------------------- */
@@ -119,19 +146,57 @@ print_row(const char *name, struct bytes value)
 }
 
 static void
+print_label(const char *label, struct bytes name)
+{
+	printf("%-18s ", label);
+	out_field(name);
+}
+
+static void
 print_stores(const struct report *report)
 {
-	struct bytes text = report->metrics, store;
+	struct bytes text = report->metrics, name;
 	char live[HUMAN_SIZE], most[HUMAN_SIZE];
 
-	while (next_store(&text, &store)) {
-		printf("%-18s ", "store");
-		out_field(store);
+	while (next_of(&text, &stores, &name)) {
+		print_label(stores.label, name);
+		human_size(live,
+			   (double)group_figure(report, &stores, name, 1));
+		human_size(most,
+			   (double)group_figure(report, &stores, name, 2));
 		printf(": %" PRIu64 " keys, %s of %s\n",
-		       store_figure(report, store, 0),
-		       human_size(live, (double)store_figure(report, store, 1)),
-		       human_size(most,
-				  (double)store_figure(report, store, 2)));
+		       group_figure(report, &stores, name, 0), live, most);
+	}
+}
+
+static void
+print_databases(const struct report *report)
+{
+	struct bytes text = report->metrics, name;
+	char size[HUMAN_SIZE], most[HUMAN_SIZE];
+
+	while (next_of(&text, &databases, &name)) {
+		print_label(databases.label, name);
+		human_size(size,
+			   (double)group_figure(report, &databases, name, 0));
+		human_size(most,
+			   (double)group_figure(report, &databases, name, 1));
+		printf(": %s of %s, %" PRIu64 " writes\n", size, most,
+		       group_figure(report, &databases, name, 2));
+	}
+}
+
+static void
+print_services(const struct report *report)
+{
+	struct bytes text = report->metrics;
+	struct sample sample;
+
+	while (next_named(&text, service_metric, &sample)) {
+		print_label("service", sample_label(&sample, "service"));
+		fputs(": version ", stdout);
+		out_field(sample_label(&sample, "version"));
+		putchar('\n');
 	}
 }
 
@@ -170,24 +235,50 @@ print_text(const struct report *report)
 	for (size_t i = 0; i < ARRAY_LEN(figures); i++)
 		print_figure(report, i);
 	print_stores(report);
+	print_databases(report);
+	print_services(report);
 }
 
 /* ---- JSON -------------------------------------------------------------- */
 
 static void
-add_stores(struct json *json, const struct report *report)
+add_group(struct json *json, const struct report *report,
+	  const struct group *group)
 {
-	struct bytes text = report->metrics, store;
+	struct bytes text = report->metrics, name;
 
-	json_name(json, "stores");
+	json_name(json, group->name);
 	json_array_begin(json);
-	while (next_store(&text, &store)) {
+	while (next_of(&text, group, &name)) {
 		json_object_begin(json);
 		json_name(json, "name");
-		json_text(json, store);
-		for (size_t i = 0; i < ARRAY_LEN(store_figures); i++) {
-			json_name(json, store_figures[i].name);
-			json_u64(json, store_figure(report, store, i));
+		json_text(json, name);
+		for (unsigned i = 0; i < ARRAY_LEN(group->figures); i++) {
+			json_name(json, group->figures[i].name);
+			json_u64(json, group_figure(report, group, name, i));
+		}
+		json_object_end(json);
+	}
+	json_array_end(json);
+}
+
+static void
+add_services(struct json *json, const struct report *report)
+{
+	struct bytes text = report->metrics;
+	struct sample sample;
+
+	json_name(json, "services");
+	json_array_begin(json);
+	while (next_named(&text, service_metric, &sample)) {
+		uint64_t version = 0;
+
+		json_object_begin(json);
+		json_name(json, "name");
+		json_text(json, sample_label(&sample, "service"));
+		if (units_u64(sample_label(&sample, "version"), &version)) {
+			json_name(json, "version");
+			json_u64(json, version);
 		}
 		json_object_end(json);
 	}
@@ -209,7 +300,9 @@ add_report(struct json *json, const struct report *report)
 			json_name(json, figures[i].name);
 			json_u64(json, figure(report, i));
 		}
-		add_stores(json, report);
+		add_group(json, report, &stores);
+		add_group(json, report, &databases);
+		add_services(json, report);
 	}
 	json_object_end(json);
 }

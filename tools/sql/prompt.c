@@ -22,6 +22,7 @@ struct prompt {
 	char *path; /* of the history; NULL: there is no file */
 	char *last; /* that was remembered */
 	const char *text;
+	bool cleared; /* by ^C */
 };
 
 /* ---- history --------------------------------------------------------------
@@ -122,16 +123,6 @@ prompt_remember(struct prompt *prompt, const char *text)
 /* ---- lines ------------------------------------------------------------------
  */
 
-static volatile sig_atomic_t interrupted;
-
-/* Until prompt_line() returns; without SA_RESTART, so that libedit's read ends
- * and el_gets() with it. */
-static void
-on_interrupt(int number)
-{
-	interrupted = 1;
-}
-
 static char *
 show_text(EditLine *edit)
 {
@@ -139,6 +130,46 @@ show_text(EditLine *edit)
 
 	el_get(edit, EL_CLIENTDATA, &prompt);
 	return (char *)prompt->text;
+}
+
+static unsigned char
+on_clear(EditLine *edit, int key)
+{
+	struct prompt *prompt = NULL;
+
+	el_get(edit, EL_CLIENTDATA, &prompt);
+	prompt->cleared = true;
+	return CC_NEWLINE;
+}
+
+/* With EL_SIGNAL libedit gives the terminal back before the signal has its
+ * usual effect, and takes it again when we go on. */
+static unsigned char
+on_stop(EditLine *edit, int key)
+{
+	raise(SIGTSTP);
+	return CC_REDISPLAY;
+}
+
+static unsigned char
+on_quit(EditLine *edit, int key)
+{
+	raise(SIGQUIT);
+	return CC_REDISPLAY;
+}
+
+/* The terminal gives us ^C, ^Z and ^\\ as characters: a signal that came while
+ * libedit does not wait for a character would be noticed only with the next. */
+static void
+take_signals(EditLine *edit)
+{
+	el_set(edit, EL_SETTY, "-d", "-isig", NULL);
+	el_set(edit, EL_ADDFN, "jackdaw-clear", "Clear the line", on_clear);
+	el_set(edit, EL_BIND, "^C", "jackdaw-clear", NULL);
+	el_set(edit, EL_ADDFN, "jackdaw-stop", "Stop the program", on_stop);
+	el_set(edit, EL_BIND, "^Z", "jackdaw-stop", NULL);
+	el_set(edit, EL_ADDFN, "jackdaw-quit", "Quit the program", on_quit);
+	el_set(edit, EL_BIND, "^\\\\", "jackdaw-quit", NULL);
 }
 
 static void
@@ -155,6 +186,7 @@ set_up(struct prompt *prompt)
 	/* Indented SQL may be pasted. */
 	el_set(edit, EL_BIND, "\\t", "ed-insert", NULL);
 	el_source(edit, NULL);
+	take_signals(edit);
 }
 
 struct prompt *
@@ -197,40 +229,27 @@ prompt_destroy(struct prompt *prompt)
 	free(prompt);
 }
 
-/* NULL: what it ended with is in *typed. */
-static const char *
-read_line(struct prompt *prompt, int *len, enum typed *typed)
-{
-	const char *line;
-
-	do {
-		/* el_gets() would show the text before it has the terminal
-		 * give it single characters: ^D is lost meanwhile. */
-		el_set(prompt->edit, EL_PREP_TERM, 1);
-		errno = 0;
-		*len = 0;
-		line = el_gets(prompt->edit, len);
-		/* Stopped and continued: it shows the prompt again. */
-	} while (!line && errno == EINTR && !interrupted);
-	*typed = interrupted ? TYPED_INTERRUPT : TYPED_END;
-	return interrupted || *len <= 0 ? NULL : line;
-}
-
 enum typed
 prompt_line(struct prompt *prompt, const char *text, struct bytes *line)
 {
-	struct sigaction watch = { .sa_handler = on_interrupt }, before;
-	enum typed typed;
 	const char *data;
 	int len;
 
 	prompt->text = text;
-	interrupted = 0;
-	sigaction(SIGINT, &watch, &before);
-	data = read_line(prompt, &len, &typed);
-	sigaction(SIGINT, &before, NULL);
-	if (!data)
-		return typed;
+	do {
+		/* el_gets() would show the text before it has the terminal
+		 * give it single characters: ^D is lost meanwhile. */
+		el_set(prompt->edit, EL_PREP_TERM, 1);
+		prompt->cleared = false;
+		errno = 0;
+		len = 0;
+		data = el_gets(prompt->edit, &len);
+		/* A signal that has done what it does: we are here again. */
+	} while (!data && !prompt->cleared && errno == EINTR);
+	if (prompt->cleared)
+		return TYPED_INTERRUPT;
+	if (!data || len <= 0)
+		return TYPED_END;
 	if (data[len - 1] == '\n')
 		len--;
 	*line = (struct bytes){ data, (size_t)len };

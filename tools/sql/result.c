@@ -72,33 +72,38 @@ add_decoded(struct table *table, struct bytes raw)
 	return good;
 }
 
+static bool
+is_number(struct bytes raw)
+{
+	const char *data = raw.data;
+	size_t at = 0, sign = data[0] == '-';
+
+	while (at < raw.len && data[at] && strchr("0123456789+-.eE", data[at]))
+		at++;
+	return at == raw.len && sign < raw.len && data[sign] >= '0' &&
+	       data[sign] <= '9';
+}
+
 /* Numbers are printed as they came, exactly. */
 static bool
 add_cell(struct table *table, struct bytes raw)
 {
 	const char *data = raw.data;
 
-	switch (*data) {
-	case 'n':
-		table_cell(table, bytes_of("NULL"), ALIGN_COLUMN);
-		return true;
-	case 't':
-	case 'f':
-		table_cell(table, raw, ALIGN_LEFT);
-		return true;
-	case '"':
-		if (raw.len < 2 || memchr(data, '\\', raw.len))
-			return add_decoded(table, raw);
+	if (*data == '"' && !memchr(data, '\\', raw.len))
 		table_cell(table, (struct bytes){ data + 1, raw.len - 2 },
 			   ALIGN_LEFT);
-		return true;
-	case '{':
-	case '[':
+	else if (*data == '"' || *data == '{')
 		return add_decoded(table, raw);
-	default:
+	else if (bytes_listed("true false", raw))
+		table_cell(table, raw, ALIGN_LEFT);
+	else if (bytes_equal(raw, bytes_of("null")))
+		table_cell(table, bytes_of("NULL"), ALIGN_COLUMN);
+	else if (is_number(raw))
 		table_cell(table, raw, ALIGN_RIGHT);
-		return true;
-	}
+	else
+		return false;
+	return true;
 }
 
 /* ---- rows --------------------------------------------------------------- */
@@ -134,21 +139,37 @@ add_columns(struct table *table, struct bytes row)
 	while (row_member(&rest, &name, &value))
 		if (!add_column(table, name))
 			return false;
-	return (row_ended(rest) && table->columns > 0) || malformed();
+	return true;
 }
 
-static bool
-add_row(struct table *table, struct bytes row)
+static unsigned
+count_members(struct bytes row)
 {
 	struct bytes rest = row, name, value;
 	unsigned count = 0;
 
+	while (row_member(&rest, &name, &value))
+		count++;
+	return row_ended(rest) ? count : 0;
+}
+
+/* What is no whole row is not begun. */
+static bool
+add_row(struct table *table, struct bytes row)
+{
+	struct bytes rest = row, name, value;
+	unsigned count = count_members(row);
+
+	if (count == 0)
+		return malformed();
 	if (table->columns == 0 && !add_columns(table, row))
 		return false;
+	if (count != table->columns)
+		return malformed();
 	while (row_member(&rest, &name, &value))
-		if (++count > table->columns || !add_cell(table, value))
+		if (!add_cell(table, value))
 			return malformed();
-	return count == table->columns || malformed();
+	return true;
 }
 
 /* ---- results ------------------------------------------------------------ */
