@@ -214,11 +214,12 @@ is_much(const struct sql_committer *committer)
 void
 sql_checkpoint_later(struct sql *sql)
 {
-	struct sql_committer *committer = &sql->committer;
+	const struct sql_committer *committer = &sql->committer;
+	uint64_t at_ns =
+		committer->committed_ns + committer->tuning.checkpoint_ns;
 
-	if (!committer->poked || is_much(committer))
+	if (committer->idle_at_ns > at_ns || is_much(committer))
 		lane_poke(sql->lane);
-	committer->poked = true;
 }
 
 /* ---- when idle ---------------------------------------------------------- */
@@ -332,13 +333,10 @@ sql_idle(void *store, bool *fault)
 	uint64_t now_ns = clock_mono_ns(), next_ns;
 
 	*fault = false;
-	sql->committer.poked = true; /* whatever comes now, we have seen */
 	next_ns = idle_analyze(sql, now_ns, fault);
 	next_ns = earlier_of(next_ns, idle_checkpoint(sql, now_ns, fault));
 	next_ns = earlier_of(next_ns, idle_truncate(sql, now_ns, fault));
-	if (next_ns == UINT64_MAX)
-		sql->committer.poked = false;
-	return next_ns;
+	return sql->committer.idle_at_ns = next_ns;
 }
 
 /* ---- opening ------------------------------------------------------------ */

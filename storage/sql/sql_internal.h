@@ -93,6 +93,7 @@ struct sql_stmt {
 	uint64_t slice_ns;   /* when this piece began */
 	uint64_t longest_ns; /* of the pieces */
 	bool bound, stepped, gave_row;
+	bool failed; /* before it gave a row, and not by our will */
 
 	char bytes[]; /* of text */
 };
@@ -223,7 +224,7 @@ struct sql_committer {
 	unsigned moved;     /* by the last complete checkpoint */
 	bool pending;       /* some that no complete checkpoint had */
 	bool in_file;       /* the file of the WAL may not be empty */
-	bool poked;         /* idle() knows of them */
+	uint64_t idle_at_ns; /* when idle() will be called */
 	unsigned retry_frames;   /* no restart before there are so many */
 	uint64_t committed_ns;   /* the last commit with frames */
 	uint64_t checkpoint_at_ns, truncate_at_ns; /* not before */
@@ -324,6 +325,8 @@ int sql_exec_own(struct sql_connection *connection, enum sql_own own);
 /* sql_prepare.c: fills it, returns err. */
 enum err sql_complain(struct sql_error *error, enum err err,
 		      const char *message);
+/* Behind white space, comments and ";". */
+const char *sql_skip_empty(const char *at, const char *end);
 /* sql_plan.c: calls each() with the rows of EXPLAIN or EXPLAIN QUERY PLAN, which
  * is the command with a space behind. Of a text that was checked. */
 int sql_explain_each(struct sql_connection *connection, const char *command,
