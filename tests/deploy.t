@@ -176,6 +176,9 @@ subtest 'hints' => sub {
     my @hints = map { "$_->{file}:$_->{line}: $_->{text}" } @{ $server->json($reply)->{hints} };
     is $reply->{status}, 200, 'they stop nothing' or diag $reply->{content};
     ok scalar(grep { /^b\.sql:2: scans orders \(about 3\d\d\d rows\)/ } @hints), 'a scan' or diag "@hints";
+    $reply = check(shop => { %$before, 'service.conf' => qq(max_size = "1G"\n) });
+    is scalar(grep { $_->{text} =~ /max_size .* started again/ } @{ $server->json($reply)->{hints} }), 1,
+        'a size that has to wait';
     ok scalar(grep { /^b\.sql:4: never cached/ } @hints), 'an unstable function' or diag "@hints";
 };
 

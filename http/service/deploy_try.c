@@ -177,6 +177,20 @@ is_free(struct attempt *attempt)
 	return false;
 }
 
+/* The database is open already, with the size of before. */
+static void
+check_size(struct sql *sql, const struct service_settings *settings,
+	   struct complaints *complaints)
+{
+	struct sql_stats stats;
+
+	sql_stats(sql, &stats);
+	if (stats.max_size != settings->max_size)
+		complain_hint(complaints, "service.conf", 0,
+			      "the new max_size takes effect when the daemon "
+			      "is started again");
+}
+
 static enum err
 check_all(struct attempt *attempt)
 {
@@ -191,6 +205,7 @@ check_all(struct attempt *attempt)
 				  attempt->complaints);
 		if (err)
 			return err;
+		check_size(tenant->sql, &spec->settings, attempt->complaints);
 	}
 	err = count_pending(attempt);
 	if (err)

@@ -12,6 +12,8 @@
 #include "core/log.h"
 #include "http/service/deploy_internal.h"
 
+static const char config_file[] = "service.conf";
+
 enum {
 	/* Snapshots of a service's own store: one a worker, one a connection
 	 * of its database, and scans over HTTP. */
@@ -158,8 +160,6 @@ tenant_close(struct tenant *tenant)
 }
 
 /* ---- stores -------------------------------------------------------------- */
-
-static const char config_file[] = "service.conf";
 
 /* "shop-cart". False: too long. */
 static bool
