@@ -15,18 +15,20 @@ sql_explain_each(struct sql_connection *connection, const char *command,
 		 struct bytes text, void (*each)(void *arg, sqlite3_stmt *row),
 		 void *arg)
 {
-	size_t len = strlen(command) + text.len;
-	char *whole = malloc(len + 1);
+	const char *end = (const char *)text.data + text.len;
+	const char *begin = sql_skip_empty(text.data, end);
+	size_t prefix = strlen(command), len = (size_t)(end - begin);
+	char *whole = malloc(prefix + len + 1);
 	sqlite3_stmt *handle = NULL;
 	int rc;
 
 	if (!whole)
 		return SQLITE_NOMEM;
-	memcpy(whole, command, strlen(command));
-	memcpy(whole + strlen(command), text.data, text.len);
-	whole[len] = '\0';
-	rc = sqlite3_prepare_v3(connection->db, whole, (int)len + 1, 0, &handle,
-				NULL);
+	memcpy(whole, command, prefix);
+	memcpy(whole + prefix, begin, len);
+	whole[prefix + len] = '\0';
+	rc = sqlite3_prepare_v3(connection->db, whole, (int)(prefix + len + 1),
+				0, &handle, NULL);
 	while (rc == SQLITE_OK && sqlite3_step(handle) == SQLITE_ROW)
 		each(arg, handle);
 	if (rc == SQLITE_OK)

@@ -166,8 +166,8 @@ skip_space(const char *at, const char *end)
 	return at;
 }
 
-static const char *
-skip_empty(const char *at, const char *end)
+const char *
+sql_skip_empty(const char *at, const char *end)
 {
 	while ((at = skip_space(at, end)) < end && *at == ';')
 		at++;
@@ -205,7 +205,7 @@ static enum err
 check_vacuum(struct sql_stmt *stmt, struct sql_error *error)
 {
 	const char *end = stmt->text + stmt->text_len;
-	const char *at = skip_empty(stmt->text, end);
+	const char *at = sql_skip_empty(stmt->text, end);
 
 	if (stmt->explain || !take_word(&at, end, "VACUUM"))
 		return ERR_OK;
@@ -213,7 +213,7 @@ check_vacuum(struct sql_stmt *stmt, struct sql_error *error)
 		return sql_complain(error, ERR_FORBIDDEN,
 				    "VACUUM is for administrators");
 	take_word(&at, end, "main");
-	if (skip_empty(at, end) != end)
+	if (sql_skip_empty(at, end) != end)
 		return sql_complain(
 			error, ERR_FORBIDDEN,
 			"VACUUM INTO is not allowed: VACUUM takes no "
@@ -328,7 +328,8 @@ note_sorter(void *arg, sqlite3_stmt *row)
 static int
 describe(struct sql_connection *connection, struct sql_stmt *stmt)
 {
-	stmt->readonly = sqlite3_stmt_readonly(stmt->handle) && !stmt->vacuum;
+	stmt->readonly = stmt->explain ||
+			 (sqlite3_stmt_readonly(stmt->handle) && !stmt->vacuum);
 	sql_word_set_add(&stmt->reads, SQL_WORD_SCHEMA);
 	/* Nobody asks it of the committer's. */
 	if (!stmt->readonly || stmt->explain || connection->writes)
@@ -351,7 +352,7 @@ prepare_new(struct sql_connection *connection, struct sql_stmt *stmt,
 	if (!stmt->handle)
 		return sql_complain(error, ERR_BAD,
 				    "there is no SQL statement");
-	tail = skip_empty(tail, stmt->text + stmt->text_len);
+	tail = sql_skip_empty(tail, stmt->text + stmt->text_len);
 	if (tail != stmt->text + stmt->text_len) {
 		sql_complain(error, ERR_BAD, "more than one SQL statement");
 		error->offset = (int)(tail - stmt->text);
@@ -481,10 +482,13 @@ sql_prepare(struct sql_reader *reader, const struct sql_text *text,
 	return sql_connection_prepare(&reader->connection, text, out, error);
 }
 
+/* Or it would have to be, and cannot: a table is gone. Whoever asks for it next
+ * is told by preparing it. */
 static bool
-was_prepared_anew(const struct sql_stmt *stmt)
+is_outdated(const struct sql_stmt *stmt)
 {
-	return sqlite3_stmt_status(stmt->handle, SQLITE_STMTSTATUS_REPREPARE,
+	return stmt->failed ||
+	       sqlite3_stmt_status(stmt->handle, SQLITE_STMTSTATUS_REPREPARE,
 				   0) > 0;
 }
 
@@ -502,7 +506,7 @@ sql_release(struct sql_stmt *stmt)
 	stmt->limits = NULL;
 	stmt->held--;
 	connection->held--;
-	if (stmt->kept && was_prepared_anew(stmt))
+	if (stmt->kept && is_outdated(stmt))
 		drop(connection, stmt);
 	if (!stmt->kept)
 		destroy(stmt);

@@ -342,6 +342,8 @@ static enum sql_step
 fail(struct sql_stmt *stmt, int rc, struct sql_error *error)
 {
 	sql_connection_error(stmt->connection, rc, error);
+	if (rc == SQLITE_ERROR && !stmt->gave_row && !stmt->connection->refused)
+		stmt->failed = true;
 	if (is_for_slow(stmt, error))
 		error->err = ERR_STEPS;
 	return SQL_FAILED;
