@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use Crowd;
 use Jackdaw;
 use Service;
 use Test::More;
@@ -256,6 +257,40 @@ subtest 'stores' => sub {
     is $server->get('/v1/kv/main/a')->{content}, 'main', 'the daemon\'s is not';
 };
 
+subtest 'a removal does not stop what runs' => sub {
+    my %long = (
+        'service.conf' => qq(timeout = "4s"\n),
+        'a.sql' => "-- GET /long\n-- reply: value\nWITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) "
+            . "SELECT max(x) FROM c;\n",
+    );
+    is Service::deploy($server, long => \%long)->{status}, 200, 'a service with a long statement';
+    my $connection = $server->connect;
+    $connection->send_request(GET => '/long/long');
+    sleep 0.3;
+    is remove('long')->{status}, 204, 'removed while it runs';
+    is $server->get('/long/long')->{status}, 404, 'nobody finds it';
+    my $reply = Service::deploy($server, long => \%long);
+    like join(' ', mistakes($reply)), qr/still run: try again/, 'the name is not free yet'
+        or diag $reply->{content};
+    is $connection->read_reply('GET')->{status}, 504, 'the request has its answer';
+    ok $server->wait_until(5, sub { Service::deploy($server, long => \%long)->{status} == 200 }), 'then it is';
+    is remove('long')->{status}, 204, 'removed when nothing runs';
+};
+
+subtest 'deploys at the same time' => sub {
+    my @good = Crowd->run(3, sub {
+        my ($index) = @_;
+        my $good = grep { Service::deploy($server, "same$index" => says("n$_"))->{status} == 200 } 1 .. 4;
+        $good += grep { Service::deploy($server, 'same' => says("n$index-$_"))->{status} == 200 } 1 .. 4;
+        return $good;
+    });
+    is "@good", '8 8 8', 'go one after the other';
+    is list()->{same}{version}, 12, 'each has its number';
+    like value('/same/version'), qr/^n\d-4$/, 'the last one is in force';
+    remove($_) for qw(same same0 same1 same2);
+    is_deeply list(), {}, 'removed';
+};
+
 # ---- folders and restarts ---------------------------------------------------
 
 sub hup {
@@ -311,6 +346,24 @@ subtest 'a start brings all of it up again' => sub {
     remove('other');
     is $server->restart, 0, 'restart';
     is $server->get('/other/version')->{status}, 404, 'nor is a removal';
+};
+
+subtest 'a deploy that a crash has interrupted' => sub {
+    my $dir = $server->dir . '/services/half';
+    is Service::deploy($server, half => \%shop)->{status}, 200, 'a service';
+    $server->stop;
+    Service::folder("$dir/versions/2", says('half', 'migrations/0002_more.sql' => 'CREATE TABLE more(x);'));
+    open my $out, '>', "$dir/current" or die $!;
+    print $out "versions 2 1\nlast 2\ndeployed 1\n";
+    close $out;
+    $server->restart;
+    is value('/half/version'), 'half', 'is gone on with';
+    is Service::sql($server, half => 'SELECT count(*) FROM more')->{rows}[0][0], 0, 'its migration is applied';
+    is rollback('half')->{status}, 200, 'the version before is there';
+    is value('/half/version'), 'one', 'and answers';
+    is $server->restart, 0, 'restart';
+    is value('/half/version'), 'one', 'on a schema that is ahead of it';
+    is remove('half')->{status}, 204, 'removed';
 };
 
 subtest 'one that cannot be brought up leaves the others alone' => sub {
