@@ -370,10 +370,11 @@ check(struct sql_connection *connection, struct sql_stmt *stmt, int action,
 	case SQLITE_ALTER_TABLE:
 		return change_schema(connection, stmt, "ALTER TABLE", NULL,
 				     second);
+	/* Of all tables, also ours. */
 	case SQLITE_REINDEX:
-		return change_schema(connection, stmt, "REINDEX", first, NULL);
+		return change_schema(connection, stmt, "REINDEX", NULL, NULL);
 	case SQLITE_ANALYZE:
-		return change_schema(connection, stmt, "ANALYZE", first, NULL);
+		return change_schema(connection, stmt, "ANALYZE", NULL, NULL);
 	case SQLITE_PRAGMA:
 		return ask_pragma(connection, stmt, first);
 	case SQLITE_TRANSACTION:
