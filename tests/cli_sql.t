@@ -333,7 +333,7 @@ subtest 'the prompt' => sub {
     my $history = "$tmp/.jackdaw_history";
     unlink $history;
     my $t = prompt();
-    like $t->text, qr/jackdaw \d\S*, database main of \S+; \.help/, 'a greeting';
+    like $t->text, qr/\Ajackdaw \d\S*, database main of \S+; \.help tells more\r\n/, 'a greeting, and no more';
     typed $t, 'SELECT rows;', qr/\n20  NULL      7\n2 rows\nmain> \z/;
     typed $t, 'SELECT none;', qr/\n0 rows\nmain> \z/;
     typed $t, 'INSERT insert;', qr/\n3 rows changed\nmain> \z/;
@@ -390,6 +390,9 @@ subtest 'the prompt' => sub {
 
     typed $t, encode_utf8('SELECT wide;'), qr/3 rows\nmain> \z/;
     like decode_utf8($t->answer), qr/日本  1\n/, 'other scripts';
+    my $quits = prompt();
+    $quits->type("\c\\");
+    is $quits->wait_exit(5 * $slow), -3, '^\\ quits';
     $t->type("\e[A");
     ok $t->wait_for(qr/SELECT wide;/, 5), 'the line before comes back';
     $t->type("\r");

@@ -164,12 +164,13 @@ static void
 take_signals(EditLine *edit)
 {
 	el_set(edit, EL_SETTY, "-d", "-isig", NULL);
-	el_set(edit, EL_ADDFN, "jackdaw-clear", "Clear the line", on_clear);
+	/* el_set() would copy the names, and never free them. */
+	el_wset(edit, EL_ADDFN, L"jackdaw-clear", L"Clear the line", on_clear);
 	el_set(edit, EL_BIND, "^C", "jackdaw-clear", NULL);
-	el_set(edit, EL_ADDFN, "jackdaw-stop", "Stop the program", on_stop);
+	el_wset(edit, EL_ADDFN, L"jackdaw-stop", L"Stop the program", on_stop);
 	el_set(edit, EL_BIND, "^Z", "jackdaw-stop", NULL);
-	el_set(edit, EL_ADDFN, "jackdaw-quit", "Quit the program", on_quit);
-	el_set(edit, EL_BIND, "^\\\\", "jackdaw-quit", NULL);
+	el_wset(edit, EL_ADDFN, L"jackdaw-quit", L"Quit the program", on_quit);
+	el_set(edit, EL_BIND, "\\034", "jackdaw-quit", NULL);
 }
 
 static void
