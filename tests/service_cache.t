@@ -79,7 +79,7 @@ SELECT max(x) + :n + (SELECT count(*) FROM items) AS n FROM c;
 -- reply: none
 UPDATE items SET name = :name, price = :price WHERE id = :id;
 SQL
-        'service.conf' => qq(stores = {"main"}\n),
+        'service.conf' => qq(stores = {"main"}\ntimeout = "2m"\n),
     },
     { conf => "workers = 2\nstore main { kind = durable }\n" });
 
@@ -119,7 +119,7 @@ my $kept = is_kept('/shop/items/1');
 like $kept->{headers}{etag}, qr/^"\d+"$/;
 is $kept->{headers}{'cache-control'}, 'no-cache';
 
-subtest '304' => sub {
+subtest 'not modified' => sub {
     my $reply = $server->get('/shop/items/1', undef, { 'If-None-Match' => $kept->{headers}{etag} });
     is $reply->{status}, 304;
     is $reply->{headers}{etag}, $kept->{headers}{etag};

@@ -58,7 +58,7 @@ sub transfer {
 sub client {
     my ($client, $n) = @_;
     my $connection = $server->connect;
-    my ($acked, @wrong) = ($n);
+    my ($acked, @wrong) = (0);    # n may have been sent only
     while (1) {
         if (rand() < 0.3) {
             my $reply = $connection->request(GET => '/bank/sum');
