@@ -56,11 +56,12 @@ static void
 add_read(struct sql_connection *connection, struct sql_stmt *stmt,
 	 unsigned word)
 {
-	if (sql_word_set_has(&stmt->reads, word))
-		return;
+	bool covered = sql_word_set_has(&stmt->reads, word) ||
+		       sql_word_set_has(&stmt->reads, SQL_WORD_ANY);
+
 	sql_word_set_add(&stmt->reads, word);
 	/* What was noted before the run does not have it. */
-	if (connection->running)
+	if (connection->running && !covered)
 		sql_connection_lose(connection);
 }
 
