@@ -19,7 +19,7 @@ struct database {
 	struct sql_tuning tuning; /* batches may take any time */
 	struct sql_error error;   /* of the last database_run() */
 	char path[PATH_MAX], message[512];
-	unsigned faults; /* calls of on_fault() */
+	unsigned faults; /* atomic: calls of on_fault() */
 };
 
 static void
@@ -28,6 +28,12 @@ note_database_fault(void *arg, const char *name)
 	struct database *database = arg;
 
 	__atomic_add_fetch(&database->faults, 1, __ATOMIC_SEQ_CST);
+}
+
+__attribute__((unused)) static unsigned
+database_faults(const struct database *database)
+{
+	return __atomic_load_n(&database->faults, __ATOMIC_SEQ_CST);
 }
 
 /* ---- opening ------------------------------------------------------------ */

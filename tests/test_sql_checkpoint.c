@@ -191,7 +191,9 @@ a_busy_one_is_moved_in_between(void)
 	}
 	ok(stats_of(database).checkpoints >= 5, "%llu times",
 	   (unsigned long long)stats_of(database).checkpoints);
-	ok(most < 150 * FRAME, "it never has more than %llu frames",
+	/* Of 1300; when it comes to it depends on who else wants the
+	 * processor. */
+	ok(most < 600 * FRAME, "it never has more than %llu frames",
 	   (unsigned long long)(most / FRAME));
 	ok(database_is_whole(database), "whole");
 	stop(database);
@@ -407,11 +409,13 @@ tables_are_analyzed_when_nobody_writes(void)
 		      " FROM n WHERE i < 2000)"
 		      " INSERT INTO s SELECT i % 2, i FROM n");
 	number = version_word_note(&sql_words(database->sql)[SQL_WORD_ANY]);
-	for (unsigned i = 0; i < 400; i++) {
-		if (version_word_note(&sql_words(database->sql)[SQL_WORD_ANY]) >
-		    number)
+	for (unsigned i = 0; i < 2000; i++) {
+		uint64_t now = version_word_note(
+			&sql_words(database->sql)[SQL_WORD_ANY]);
+
+		if (now > number && !version_is_odd(now))
 			break;
-		sleep_ms(10);
+		sleep_ms(5);
 	}
 	ok(database_number(database, "SELECT count(*) FROM sqlite_stat1"
 				     " WHERE tbl = 's'") == 2,

@@ -348,7 +348,7 @@ damage_is_found(void)
 	ok(database_run(&database, "INSERT INTO u VALUES(2)") == ERR_OK,
 	   "what is not damaged goes on");
 	ok(database_run(&database, "UPDATE t SET b = 0") == ERR_FAULT &&
-		   database.faults == 0,
+		   database_faults(&database) == 0,
 	   "what is, fails alone: %s", database.error.message);
 	ok(database_number(&database, "SELECT count(*) FROM u") == 2,
 	   "the others go on");
@@ -549,7 +549,8 @@ a_failed_write_or_sync_is_final(void)
 			failed += jobs[j].write.item.err == ERR_FAULT &&
 				  !jobs[j].write.seq;
 		is_u64(failed, COUNT, cases[i]);
-		ok(database.faults == 1 && lane_faulty(sql_lane(database.sql)),
+		ok(database_faults(&database) == 1 &&
+			   lane_faulty(sql_lane(database.sql)),
 		   "told once");
 		ok(database_run(&database, "INSERT INTO t VALUES(2, 'x')") ==
 			   ERR_FAULT,
@@ -593,7 +594,7 @@ a_failed_checkpoint_is_final(void)
 			sleep_ms(10);
 		}
 		set_rules("");
-		ok(database.faults == 1, "told once: %s", cases[i]);
+		ok(database_faults(&database) == 1, "told once: %s", cases[i]);
 		ok(database_run(&database, "INSERT INTO t VALUES(2, 'x')") ==
 			   ERR_FAULT,
 		   "no write is taken");
@@ -637,7 +638,7 @@ no_room_is_no_fault(void)
 	}
 	is_u64((uint64_t)database_number(&database, "SELECT count(*) FROM t"),
 	       1 + ARRAY_LEN(cases), "what was refused is not there");
-	ok(database.faults == 0, "and was no fault");
+	ok(database_faults(&database) == 0, "and was no fault");
 	check_reopened(&database);
 }
 
@@ -680,7 +681,8 @@ in_a_batch_only_those_fail_that_do_not_fit(void)
 	set_rules("");
 	for (unsigned i = 0; i < COUNT; i++)
 		good += jobs[i].write.item.err == ERR_OK;
-	ok(jobs[LARGE].write.item.err == ERR_FULL && database.faults == 0,
+	ok(jobs[LARGE].write.item.err == ERR_FULL &&
+		   database_faults(&database) == 0,
 	   "the one that does not fit is refused");
 	ok(jobs[0].begins == 2 && jobs[LARGE].begins > 2,
 	   "the others are tried again without it");
@@ -704,7 +706,7 @@ a_page_that_cannot_be_read_fails_who_needs_it(void)
 	   "%s", database.error.message);
 	set_rules("");
 	sql_stats(database.sql, &stats);
-	ok(stats.damaged && database.faults == 0, "it is damaged");
+	ok(stats.damaged && database_faults(&database) == 0, "it is damaged");
 	ok(database_run(&database, "INSERT INTO t(b) VALUES('x')") == ERR_OK,
 	   "and goes on");
 	check_reopened(&database);

@@ -492,7 +492,8 @@ a_full_database_heals(void)
 	ok(database_run(database,
 			"INSERT INTO t(b) VALUES(zeroblob(100000))") == ERR_OK,
 	   "and takes what was refused");
-	ok(database->faults == 0 && database_is_whole(database), "whole");
+	ok(database_faults(database) == 0 && database_is_whole(database),
+	   "whole");
 	stop(database);
 }
 
