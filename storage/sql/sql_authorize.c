@@ -288,7 +288,7 @@ make_virtual(struct sql_connection *connection, struct sql_stmt *stmt,
 	     const char *what, const char *name, const char *module)
 {
 	static const char *const modules[] = {
-		"fts5", "fts5vocab", "fts4", "rtree", "rtree_i32", NULL,
+		"fts5", "fts5vocab", "rtree", "rtree_i32", NULL,
 	};
 
 	/* A drop shows the module as well. */

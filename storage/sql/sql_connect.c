@@ -114,6 +114,12 @@ static const char reader_settings[] = "PRAGMA query_only=ON;"
 				      "PRAGMA cache_size=256;"
 				      "PRAGMA temp_store=FILE;";
 
+/* The other modules are not for everybody (sqlite_stmt shows the SQL of
+ * others), or recur deeper than our stacks are (the older full-text search).
+ * Those of PRAGMAs come by themselves: see sql_authorize.c. */
+static const char *modules[] = { "fts5",      "fts5vocab", "rtree", "rtree_i32",
+				 "json_each", "json_tree", "dbstat", NULL };
+
 static int
 set_up(struct sql_connection *connection)
 {
@@ -122,7 +128,9 @@ set_up(struct sql_connection *connection)
 
 	sqlite3_extended_result_codes(db, 1);
 	set_limits(connection);
-	if ((rc = set_switches(db)) || (rc = sql_functions_add(connection)) ||
+	if ((rc = set_switches(db)) ||
+	    (rc = sqlite3_drop_modules(db, modules)) ||
+	    (rc = sql_functions_add(connection)) ||
 	    (rc = sql_vtab_add(connection)) ||
 	    (rc = sqlite3_set_authorizer(db, sql_authorize, connection)))
 		return rc;
@@ -136,13 +144,10 @@ set_up(struct sql_connection *connection)
 static bool
 make_lists(struct sql_connection *connection)
 {
-	unsigned stores = connection->sql->options.store_count;
-
 	buffer_init(&connection->virtuals, VIRTUALS_MAX);
 	connection->buckets = calloc(SQL_BUCKETS, sizeof(*connection->buckets));
-	if (stores)
-		connection->reads = calloc(stores, sizeof(*connection->reads));
-	return connection->buckets && (!stores || connection->reads);
+	connection->reads = calloc(SQL_STORES_MAX, sizeof(*connection->reads));
+	return connection->buckets && connection->reads;
 }
 
 enum err
@@ -183,12 +188,10 @@ sql_connect(struct sql *sql, struct sql_connection *connection, bool writes,
 void
 sql_disconnect(struct sql_connection *connection)
 {
-	unsigned stores = connection->sql->options.store_count;
-
 	sql_statements_drop(connection);
 	for (unsigned i = 0; i < SQL_OWN_COUNT; i++)
 		sqlite3_finalize(connection->own[i]);
-	for (unsigned i = 0; connection->reads && i < stores; i++)
+	for (unsigned i = 0; connection->reads && i < SQL_STORES_MAX; i++)
 		if (connection->reads[i].read)
 			kv_read_destroy(connection->reads[i].read);
 	if (connection->db) {
@@ -254,7 +257,7 @@ sql_connection_rest(struct sql_connection *connection)
 {
 	if (!connection->reads_open)
 		return;
-	for (unsigned i = 0; i < connection->sql->options.store_count; i++)
+	for (unsigned i = 0; i < SQL_STORES_MAX; i++)
 		if (connection->reads[i].open) {
 			kv_read_reset(connection->reads[i].read);
 			connection->reads[i].open = false;

@@ -275,6 +275,22 @@ load_virtuals(struct sql_connection *connection, int version)
 	connection->virtuals_of = rc == SQLITE_DONE ? version : -1;
 }
 
+/* The one operator that SQLite's limit of depth does not count. */
+enum { COLLATIONS_MAX = 500 };
+
+static bool
+has_many_collations(const char *text, size_t len)
+{
+	enum { WORD = 7 };
+	unsigned count = 0;
+
+	if (len < COLLATIONS_MAX * WORD)
+		return false;
+	for (size_t i = 0; i + WORD <= len && count <= COLLATIONS_MAX; i++)
+		count += !strncasecmp(text + i, "COLLATE", WORD);
+	return count > COLLATIONS_MAX;
+}
+
 static int
 prepare_handle(struct sql_connection *connection, struct sql_stmt *stmt,
 	       const char **tail)
@@ -294,6 +310,12 @@ static int
 prepare_stably(struct sql_connection *connection, struct sql_stmt *stmt,
 	       const char **tail)
 {
+	if (has_many_collations(stmt->text, stmt->text_len)) {
+		sql_refuse(connection, ERR_BAD,
+			   "there are more than %d COLLATE in it",
+			   COLLATIONS_MAX);
+		return SQLITE_ERROR;
+	}
 	for (unsigned tries = 0;; tries++) {
 		int version = schema_version(connection);
 		int rc;
