@@ -209,7 +209,6 @@ log_message(void *unused, int rc, const char *message)
 	case SQLITE_IOERR:
 	case SQLITE_CANTOPEN:
 	case SQLITE_NOTADB:
-	case SQLITE_FULL:
 		log_error("SQLite: %s (%d)", message, rc);
 	}
 }

@@ -24,18 +24,6 @@
 
 /* ---- snapshots ----------------------------------------------------------- */
 
-unsigned
-sql_store_find(const struct sql *sql, struct bytes name)
-{
-	const struct sql_options *options = &sql->options;
-	unsigned i = 0;
-
-	while (i < options->store_count &&
-	       !bytes_equal(bytes_of(options->store_names[i]), name))
-		i++;
-	return i;
-}
-
 static struct sql_deps *
 deps_of(const struct sql_connection *connection)
 {
@@ -205,7 +193,7 @@ run_kv_get(sqlite3_context *context, int count, sqlite3_value **values)
 	name = sql_value_bytes(values[0]);
 	key = sql_value_bytes(values[1]);
 	store = sql_store_find(connection->sql, name);
-	if (store == connection->sql->options.store_count) {
+	if (store == SQL_STORES_MAX) {
 		sql_store_refuse(connection, ERR_NOTFOUND, name);
 		sqlite3_result_error_code(context, SQLITE_ERROR);
 		return;

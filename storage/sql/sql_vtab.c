@@ -487,7 +487,7 @@ filter(sqlite3_vtab_cursor *base, int plan, const char *unused, int count,
 		if (sqlite3_value_type(values[i]) == SQLITE_NULL)
 			return SQLITE_OK;
 	cursor->store = sql_store_find(connection->sql, name);
-	if (cursor->store == connection->sql->options.store_count)
+	if (cursor->store == SQL_STORES_MAX)
 		return refuse(cursor, ERR_NOTFOUND, name);
 	if (plan & PLAN_EQ)
 		return look_up(cursor, sql_value_bytes(values[arg]));
