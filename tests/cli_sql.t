@@ -99,6 +99,7 @@ sub answer {
         if $body->{sql} =~ /^SELECT sql FROM sqlite_schema/;
     return undef if $word eq 'forever';
     return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{\"n\":1}\n\r\n" if $word eq 'cut';
+    return [200, (sprintf qq({"n":%d,"text":"%s"}\n), 1, 'x' x 100) x 300_000 . $end] if $word eq 'many';
     return [200, [qq({"n":1}\n), qq({"n":2}\n), $end]] if $word eq 'slowly';
     return problem(@{ $problems{$word} }) if $problems{$word};
     return [200, '{"columns":[{"name":"n","type":"INTEGER"}],"rows":[[9223372036854775807]],"truncated":false}']
@@ -291,6 +292,19 @@ subtest 'streams' => sub {
     my @times = split /\n/, $shown;
     is scalar @times, 3, 'three lines';
     cmp_ok $times[1] - $times[0], '>', 3e8, 'each is shown when it comes';
+};
+
+subtest 'constant memory' => sub {
+    plan skip_all => 'sanitizers keep what is freed' if Jackdaw::mode() =~ /san/;
+    # The shell's child is the client: its peak is that of RUSAGE_CHILDREN.
+    my $measure = q{perl -e 'system @ARGV; my $r = "\0" x 144; syscall(98, -1, $r);'}
+        . q{ -e 'print STDERR "peak: ", (unpack "q*", $r)[4], " kB\n"' };
+    for my $form (qw(table ndjson)) {
+        my (undef, $out, $err) = Jackdaw->run('sh', '-c', "$measure \"\$0\" --socket \"\$1\" sql -o $form -e many | wc -c",
+            $client, $fake->socket);
+        cmp_ok $out, '>', 30_000_000, "thirty megabytes as $form";
+        cmp_ok $err =~ /^peak: (\d+) kB/m ? $1 : 1e9, '<', 20_000, 'in 20 MB' or diag $err;
+    }
 };
 
 subtest 'where the server is' => sub {
