@@ -318,23 +318,49 @@ run_in_little_memory(unsigned count)
 	return sum.fiber_stacks < count ? 0 : 5;
 }
 
+/* In a child, which has no room for any stack, and then has. */
+static int
+run_when_memory_comes(unsigned count)
+{
+	struct rlimit limit;
+	struct sched *sched = started_sched(1);
+	struct probe *probes = calloc(count, sizeof(*probes));
+	struct probe owner = { 0 };
+
+	if (!probes || getrlimit(RLIMIT_AS, &limit))
+		return 2;
+	limit.rlim_cur = 1 << 20;
+	if (setrlimit(RLIMIT_AS, &limit))
+		return 3;
+	for (unsigned i = 0; i < count; i++) {
+		probes[i].other = &owner;
+		submit(sched, &probes[i], yield_and_end);
+	}
+	sleep_ms(50);
+	if (total(sched).fibers > 0)
+		return 4;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_AS, &limit))
+		return 5;
+	return wait_for_count(&owner.done, count) ? 0 : 6;
+}
+
 static void
-without_memory_tasks_wait_for_others_to_end(void)
+tasks_without_memory_wait(int (*run)(unsigned count), const char *what)
 {
 	int status = 0;
 	pid_t child;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(UNDER_TSAN)
 	ok(true, "memory # SKIP the sanitizer needs all the address space");
-	(void)child, (void)status, (void)run_in_little_memory;
+	(void)child, (void)status, (void)run, (void)what;
 	return;
 #endif
 	child = fork();
 	if (child == 0)
-		_exit(run_in_little_memory(300));
+		_exit(run(300));
 	waitpid(child, &status, 0);
-	ok(WIFEXITED(status) && WEXITSTATUS(status) == 0,
-	   "300 tasks end where there is no room for so many stacks (%d)",
+	ok(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s (%d)", what,
 	   WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 }
 
@@ -348,6 +374,8 @@ main(void)
 	nearly_all_of_a_stack_can_be_used();
 	many_wait_at_the_same_time(alive);
 	faults_end_the_process();
-	without_memory_tasks_wait_for_others_to_end();
+	tasks_without_memory_wait(run_in_little_memory,
+				  "until others have ended");
+	tasks_without_memory_wait(run_when_memory_comes, "until there is some");
 	return tap_done();
 }
