@@ -88,7 +88,7 @@ enum action_index {
 #undef ACTION_ENUM
 		ACTION_OPTIONS,
 	ACTION_ROUTE, /* a service's: see http/service/ */
-	ACTION_NONE, /* not routed: refused or not found */
+	ACTION_NONE,  /* not routed: refused or not found */
 	ACTION_COUNT
 };
 

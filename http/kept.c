@@ -69,8 +69,7 @@ void
 kept_free(struct cache_entry *entry)
 {
 	if (*(const uint8_t *)entry->key == TARGET_TAG)
-		kept_reply_unref(
-			CONTAINER_OF(entry, struct kept_reply, entry));
+		kept_reply_unref(CONTAINER_OF(entry, struct kept_reply, entry));
 	else
 		kept_unref(kept_of(entry));
 }

@@ -51,8 +51,7 @@ is_trusted(int fd)
 	socklen_t len = sizeof(peer);
 
 	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) &&
-	       len == sizeof(peer) &&
-	       (peer.uid == 0 || peer.uid == geteuid());
+	       len == sizeof(peer) && (peer.uid == 0 || peer.uid == geteuid());
 }
 
 /* True: there may be more. */

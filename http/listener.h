@@ -13,7 +13,7 @@ struct listener {
 	struct source source;
 	struct server *server;
 	int fd;
-	char *unix_path;  /* unlinked at the end; NULL: not a unix socket */
+	char *unix_path; /* unlinked at the end; NULL: not a unix socket */
 	bool admin; /* its peers may administrate: see listener_open_admin() */
 	unsigned stopped; /* atomic: set by main, read by workers */
 };

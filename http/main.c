@@ -377,10 +377,9 @@ start(struct daemon *daemon)
 		return fail(daemon, "cannot start the workers", err);
 	log_info("ready version=%s workers=%u stores=%u databases=%u "
 		 "services=%u data_dir=%s",
-		 VERSION, sched_workers(server->sched), server_store_count(server),
-		 server->database_count,
-		 deploys_count(server->deploys),
-		 daemon->config.data_dir);
+		 VERSION, sched_workers(server->sched),
+		 server_store_count(server), server->database_count,
+		 deploys_count(server->deploys), daemon->config.data_dir);
 	return true;
 }
 

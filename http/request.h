@@ -66,8 +66,8 @@ struct request {
 	unsigned refs;
 	bool http10;
 	bool body_complete;
-	bool held;             /* waiting, and not suspended: see shard.c */
-	bool ready;            /* held, and its parcel was opened */
+	bool held;    /* waiting, and not suspended: see shard.c */
+	bool ready;   /* held, and its parcel was opened */
 	bool trusted; /* the peer may administrate: see listener.h */
 	/* Atomic: the client left while the request was waiting. Set by the
 	 * shard's holder, read by who works on it. */
@@ -159,8 +159,7 @@ struct bytes request_parameter(const struct request *request, const char *name);
 MUST_CHECK bool request_decode_query(struct request *request) ON_WORKER;
 /* Decodes name=value&...; REQUEST_PARAMETERS_MAX at most. False: it is
  * malformed, or there are more. */
-MUST_CHECK bool request_decode_pairs(struct request *request,
-				     struct bytes text,
+MUST_CHECK bool request_decode_pairs(struct request *request, struct bytes text,
 				     struct parameter *parameters,
 				     unsigned *count);
 
@@ -173,9 +172,8 @@ MUST_CHECK bool request_decode_pairs(struct request *request,
 void request_wait_task(struct request *request, task_fn run) ON_WORKER;
 /* The same on a fiber, where run() may wait (core/fiber.h), and on a slow
  * thread. name is the route's. Both end by request_post(). */
-void request_wait_fiber(struct request *request,
-			void (*run)(struct request *), const char *name)
-	ON_WORKER;
+void request_wait_fiber(struct request *request, void (*run)(struct request *),
+			const char *name) ON_WORKER;
 /* False: it was not taken, and is answered. */
 MUST_CHECK bool request_wait_slow(struct request *request,
 				  void (*run)(struct request *)) ON_WORKER;

@@ -73,7 +73,7 @@ struct server {
 	const struct config *config;
 	struct sched *sched;
 	struct kv *stores[CONFIG_STORES_MAX]; /* those of services behind */
-	unsigned store_count; /* atomic: server_store_count() */
+	unsigned store_count;                 /* atomic: server_store_count() */
 	struct shard **shards;
 	unsigned shard_count;
 	struct listener *listeners;

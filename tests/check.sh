@@ -19,7 +19,7 @@ for file in "$build"/tests/test_* "$build"/tests/fuzz/* tests/*.t; do
     [ -e "$file" ] || continue
     # No threads of ours in these: the thread sanitizer has nothing to see.
     [ "$MODE" = tsan ] && case $file in
-    */cli.t | */readme.t | */config.t | */linear.t | */fuzz/*) continue ;;
+    */cli*.t | */readme.t | */config.t | */linear.t | */fuzz/*) continue ;;
     esac
     [ -n "${1:-}" ] && case $file in *"$1"*) ;; *) continue ;; esac
     tests="$tests $file"

@@ -58,7 +58,7 @@ leave(struct slot *slot)
 }
 
 static enum flight
-join(struct slot *slot, XXH128_hash_t hash, struct request *request)
+join(struct slot *slot, XXH128_hash_t hash, struct request *request) ON_WORKER
 {
 	if (!slot->taken) {
 		slot->taken = true;

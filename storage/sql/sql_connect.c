@@ -117,8 +117,9 @@ static const char reader_settings[] = "PRAGMA query_only=ON;"
 /* The other modules are not for everybody (sqlite_stmt shows the SQL of
  * others), or recur deeper than our stacks are (the older full-text search).
  * Those of PRAGMAs come by themselves: see sql_authorize.c. */
-static const char *modules[] = { "fts5",      "fts5vocab", "rtree", "rtree_i32",
-				 "json_each", "json_tree", "dbstat", NULL };
+static const char *modules[] = { "fts5",      "fts5vocab", "rtree",
+				 "rtree_i32", "json_each", "json_tree",
+				 "dbstat",    NULL };
 
 static int
 set_up(struct sql_connection *connection)

@@ -132,8 +132,8 @@ enum sql_own {
 struct sql_connection {
 	struct sql *sql;
 	sqlite3 *db;
-	bool writes;           /* the committer's */
-	unsigned pool;         /* a reader's */
+	bool writes;   /* the committer's */
+	unsigned pool; /* a reader's */
 	bool is_short; /* a worker's reader: SQL_VALUE_MAX_SHORT */
 
 	struct sql_stmt **buckets;
@@ -213,24 +213,24 @@ struct sql_committer {
 	/* The batch. */
 	size_t batch_max;            /* halved while batches do not fit */
 	struct sql_word_set written; /* by what will be committed */
-	uint64_t numbered;       /* writes that changed something */
-	uint64_t batch_changes;  /* rows */
-	bool touched;            /* a statement ran that could write */
-	struct sql_stmt *vacuum; /* the one that is being run */
+	uint64_t numbered;           /* writes that changed something */
+	uint64_t batch_changes;      /* rows */
+	bool touched;                /* a statement ran that could write */
+	struct sql_stmt *vacuum;     /* the one that is being run */
 
 	/* The WAL: see sql_checkpoint.c. */
-	unsigned frames;    /* in it, by the last commit's hook */
-	bool hooked;        /* the hook was called: a commit wrote frames */
-	unsigned moved;     /* by the last complete checkpoint */
-	bool pending;       /* some that no complete checkpoint had */
-	bool in_file;       /* the file of the WAL may not be empty */
-	uint64_t idle_at_ns; /* when idle() will be called */
-	unsigned retry_frames;   /* no restart before there are so many */
-	uint64_t committed_ns;   /* the last commit with frames */
+	unsigned frames;       /* in it, by the last commit's hook */
+	bool hooked;           /* the hook was called: a commit wrote frames */
+	unsigned moved;        /* by the last complete checkpoint */
+	bool pending;          /* some that no complete checkpoint had */
+	bool in_file;          /* the file of the WAL may not be empty */
+	uint64_t idle_at_ns;   /* when idle() will be called */
+	unsigned retry_frames; /* no restart before there are so many */
+	uint64_t committed_ns; /* the last commit with frames */
 	uint64_t checkpoint_at_ns, truncate_at_ns; /* not before */
-	uint64_t complained_ns;  /* of a slow reader */
-	uint64_t changes;        /* rows, since the last analysis */
-	uint64_t analyzed_ns;    /* 0: never */
+	uint64_t complained_ns;                    /* of a slow reader */
+	uint64_t changes;     /* rows, since the last analysis */
+	uint64_t analyzed_ns; /* 0: never */
 };
 
 struct sql {
@@ -300,11 +300,10 @@ MUST_CHECK enum err sql_connection_prepare(struct sql_connection *connection,
 /* The first statement of a text, with the NUL that is counted as its last
  * byte; it is not kept. *out is NULL where there is none, *next is what is
  * behind it. */
-MUST_CHECK enum err
-sql_connection_prepare_next(struct sql_connection *connection,
-			    struct bytes text, enum sql_policy policy,
-			    struct sql_stmt **out, const char **next,
-			    struct sql_error *error);
+MUST_CHECK enum err sql_connection_prepare_next(
+	struct sql_connection *connection, struct bytes text,
+	enum sql_policy policy, struct sql_stmt **out, const char **next,
+	struct sql_error *error);
 /* Fills error from what the connection says, or from a callback's refusal. The
  * second for what comes of preparing. */
 enum err sql_connection_error(struct sql_connection *connection, int rc,
@@ -327,11 +326,11 @@ enum err sql_complain(struct sql_error *error, enum err err,
 		      const char *message);
 /* Behind white space, comments and ";". */
 const char *sql_skip_empty(const char *at, const char *end);
-/* sql_plan.c: calls each() with the rows of EXPLAIN or EXPLAIN QUERY PLAN, which
- * is the command with a space behind. Of a text that was checked. */
+/* sql_plan.c: calls each() with the rows of EXPLAIN or EXPLAIN QUERY PLAN,
+ * which is the command with a space behind. Of a text that was checked. */
 int sql_explain_each(struct sql_connection *connection, const char *command,
-		struct bytes text, void (*each)(void *arg, sqlite3_stmt *row),
-		void *arg);
+		     struct bytes text,
+		     void (*each)(void *arg, sqlite3_stmt *row), void *arg);
 /* All that is kept. None is held. */
 void sql_statements_drop(struct sql_connection *connection);
 /* Says it for sql_connection_error(), unless something was said before. */

@@ -411,8 +411,9 @@ main(int argc, char **argv)
 	printf("requests=%llu seconds=%.3f rate=%.0f p50_us=%.1f p95_us=%.1f "
 	       "p99_us=%.1f max_us=%.1f errors=%llu s4xx=%llu s5xx=%llu\n",
 	       (unsigned long long)totals.finished, seconds,
-	       (double)totals.finished / seconds, percentile_us(0.5), percentile_us(0.95),
-	       percentile_us(0.99), (double)totals.latency_max / 1e3,
+	       (double)totals.finished / seconds, percentile_us(0.5),
+	       percentile_us(0.95), percentile_us(0.99),
+	       (double)totals.latency_max / 1e3,
 	       (unsigned long long)totals.errors,
 	       (unsigned long long)totals.unexpected[4],
 	       (unsigned long long)totals.unexpected[5]);
