@@ -12,10 +12,10 @@
  *	         +-----------------------------------------------------+
  *
  * Other threads touch two things: they count a wake in the fiber, and who
- * counts the first pushes the fiber into its worker's inbox. A wake counts
- * for the fiber only when the worker has found it there. Then the waker is
- * done with the fiber's memory, except that it may still be counting; so a
- * fiber may end as soon as it knows of the last wake that it was promised.
+ * counts the first pushes the fiber into its worker's inbox. The worker takes
+ * the count when it has found the fiber there, and not before: by then who
+ * pushed it, and all who have counted, are done with the fiber's memory. So a
+ * fiber may end as soon as it has got the last wake that it was promised.
  * (tests/models/wake.pml)
  */
 #include "core/worker.h"
