@@ -663,6 +663,9 @@ halve(struct sql *sql, struct lane_item **items, size_t n, enum err err)
 		fail_all(items, 1, err);
 		return 0;
 	}
+	/* One that is busy is waited for each time: see wait_for_lock(). */
+	if (err == ERR_OVERLOADED)
+		n = 2;
 	return sql->committer.batch_max = n / 2;
 }
 
@@ -737,6 +740,7 @@ sql_commit(void *store, struct lane_item **items, size_t count, bool *fault)
 		return fault_all(sql, items, count, fault);
 	if (n == 0) {
 		sql_script_run(sql, write_of(items[0]), fault);
+		sql->committer.faulty |= *fault;
 		return 1;
 	}
 	decided = commit_batch(sql, items, n);
