@@ -13,6 +13,7 @@
  * nobody else. So we know without a look at the text whether what a statement
  * gave depends on the time.
  */
+#include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -106,6 +107,8 @@ resize(void *memory, int size)
 {
 	int64_t had = (int64_t)malloc_usable_size(memory);
 
+	if (size <= had && size > had / 2)
+		return memory;
 	if (!may_take(current, size - had))
 		return NULL;
 	memory = realloc(memory, (size_t)size);
@@ -121,9 +124,15 @@ size_of(void *memory)
 	return (int)malloc_usable_size(memory);
 }
 
+/* group_concat() and the like, once near their limit, grow by what they add:
+ * that must not be a copy each time. */
 static int
 round_up(int size)
 {
+	enum { LARGE = 128 << 10, STEP = 64 << 10 };
+
+	if (size > LARGE && size <= INT_MAX - STEP)
+		return (size + STEP - 1) & ~(STEP - 1);
 	return (size + 7) & ~7;
 }
 
