@@ -663,9 +663,6 @@ halve(struct sql *sql, struct lane_item **items, size_t n, enum err err)
 		fail_all(items, 1, err);
 		return 0;
 	}
-	/* One that is busy is waited for each time: see wait_for_lock(). */
-	if (err == ERR_OVERLOADED)
-		n = 2;
 	return sql->committer.batch_max = n / 2;
 }
 
@@ -698,6 +695,11 @@ commit_batch(struct sql *sql, struct lane_item **items, size_t n)
 			continue;
 		case RAN_REFUSED:
 			culprit = 0;
+			/* Somebody has had a lock for seconds. */
+			if (err == ERR_OVERLOADED) {
+				fail_all(items, applied, err);
+				return applied;
+			}
 			n = halve(sql, items, applied, err);
 			if (n == 0)
 				return 1;
