@@ -441,7 +441,7 @@ sql_connection_prepare(struct sql_connection *connection,
 		       const struct sql_text *text, struct sql_stmt **out,
 		       struct sql_error *error)
 {
-	struct sql_stmt *found = find(connection, text), *stmt;
+	struct sql_stmt *found = find(connection, text), *stmt = NULL;
 	enum err err;
 
 	if (found && !found->held) {
