@@ -385,7 +385,7 @@ a_foreign_thread_wakes(void)
 static struct {
 	struct source sources[2];
 	struct probe waiter;
-	struct task holder; /* a fiber would leave a stack to be trimmed */
+	struct task holders[2]; /* fibers would leave stacks to be trimmed */
 	uint64_t helps, woken, held; /* atomic */
 } gap;
 
@@ -408,22 +408,24 @@ wait_somewhere(struct fiber_task *task)
 	wait_once(task);
 }
 
+/* One on each worker, until the other one is held by the second. */
 static void
 hold_another_worker(struct task *task)
 {
 	(void)task;
-	if (sched_worker_index() != gap.waiter.number) {
-		sched_expect_long();
-		(void)wait_for_count(&gap.waiter.ended, 1);
+	if (sched_worker_index() == gap.waiter.number) {
+		(void)wait_for_count(&gap.held, 1);
+		return;
 	}
+	sched_expect_long();
 	bump(&gap.held);
+	(void)wait_for_count(&gap.waiter.ended, 1);
 }
 
 static void
 a_wake_just_before_the_park_is_seen(void)
 {
 	struct sched *sched = new_sched(2);
-	uint64_t tries = 0;
 	bool good;
 
 	memset(&gap, 0, sizeof(gap));
@@ -438,15 +440,11 @@ a_wake_just_before_the_park_is_seen(void)
 	submit(sched, &gap.waiter, wait_somewhere);
 	start(sched);
 	good = wait_for_count(&gap.waiter.begun, 1);
-	gap.holder.run = hold_another_worker;
-	do {
-		sched_submit(sched, &gap.holder);
-		tries++;
-		while (!ck_pr_load_64(&gap.helps) &&
-		       ck_pr_load_64(&gap.held) < tries)
-			sched_yield();
-	} while (!ck_pr_load_64(&gap.helps) && tries < 10000);
-	good &= ck_pr_load_64(&gap.helps) > 0;
+	for (int i = 0; i < 2; i++) {
+		gap.holders[i].run = hold_another_worker;
+		sched_submit(sched, &gap.holders[i]);
+	}
+	good &= wait_for_count(&gap.helps, 1);
 	fiber_wake(gap.waiter.self);
 	bump(&gap.woken);
 	good &= wait_for_count(&gap.waiter.ended, 1) && gap.waiter.result;

@@ -3,7 +3,6 @@
  * The stacks of fibers: registers, depth, overflow, memory. FIBER_ALIVE sets
  * how many wait at the same time.
  */
-#include <fenv.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -48,21 +47,56 @@ many_wait_at_the_same_time(unsigned count)
 
 /* ---- registers and stacks ----------------------------------------------- */
 
+/* Of both units. (fenv.h needs a library for it.) */
+static void
+set_rounding_up(bool up)
+{
+#if defined(__x86_64__)
+	uint32_t mxcsr = 0x1f80 | (up ? 2u << 13 : 0);
+	uint16_t x87 = 0x037f | (up ? 2u << 10 : 0);
+
+	__asm__ volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(mxcsr), "m"(x87));
+#elif defined(__aarch64__)
+	uint64_t fpcr = up ? 1u << 22 : 0;
+
+	__asm__ volatile("msr fpcr, %0" : : "r"(fpcr));
+#else
+	(void)up;
+#endif
+}
+
+static bool
+rounds_up(bool expected)
+{
+#if defined(__x86_64__)
+	uint32_t mxcsr, up = expected ? 2 : 0;
+	uint16_t x87;
+
+	__asm__ volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(mxcsr), "=m"(x87));
+	return (mxcsr >> 13 & 3) == up && (x87 >> 10 & 3u) == up;
+#elif defined(__aarch64__)
+	uint64_t fpcr;
+
+	__asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+	return (fpcr >> 22 & 3) == expected;
+#else
+	return true;
+#endif
+}
+
 static void
 round_up(struct fiber_task *task)
 {
 	struct probe *probe = probe_of(task);
-	volatile double third = 1.0;
-	bool good = fegetround() == FE_TONEAREST;
+	bool good = rounds_up(false);
 
-	fesetround(FE_UPWARD);
+	set_rounding_up(true);
 	for (int i = 0; i < 10; i++) {
 		fiber_yield();
-		good &= fegetround() == FE_UPWARD;
+		good &= rounds_up(true);
 	}
-	third /= 3;
-	fesetround(FE_TONEAREST);
-	probe->result = good && third > 1.0 / 3;
+	set_rounding_up(false);
+	probe->result = good;
 	bump(&probe->ended);
 }
 
@@ -73,7 +107,7 @@ stay_near(struct fiber_task *task)
 	bool good = true;
 
 	for (int i = 0; i < 10; i++) {
-		good &= fegetround() == FE_TONEAREST;
+		good &= rounds_up(false);
 		fiber_yield();
 	}
 	probe->result = good;
