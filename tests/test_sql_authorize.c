@@ -107,6 +107,7 @@ static const struct {
 	{ "SELECT fts3_tokenizer('simple')", "", "fts3_tokenizer" },
 	{ "SELECT sqlite_log(1, 'x')", "", "sqlite_log" },
 	{ "SELECT * FROM sqlite_stmt", "-", "" },
+	{ "SELECT * FROM old_words", "-", "" },
 	{ "CREATE VIRTUAL TABLE x USING fts4(y)", "", "fts4" },
 	{ "SELECT * FROM dbstat", "A", "dbstat" },
 	{ "CREATE VIRTUAL TABLE x USING dbstat(main)", "", "dbstat" },
@@ -188,6 +189,8 @@ static void
 running_is_no_way_around(struct sql_reader *reader)
 {
 	struct sql_connection *connection = &reader->connection;
+	struct sql_deps deps;
+	struct sql_limits limits = { .deps = &deps };
 
 	/* As the committer would run it, had nobody looked at the text. */
 	is_err(database_run(&database, "VACUUM INTO '/tmp/jackdaw-no'"),
@@ -204,7 +207,13 @@ running_is_no_way_around(struct sql_reader *reader)
 		ok(sql_authorize(connection, SQLITE_ATTACH, "", NULL, NULL,
 				 NULL) == SQLITE_OK,
 		   "its own has none");
+		vacuum.limits = &limits;
+		sql_deps_init(&deps);
 		vacuum.vacuum = false;
+		sql_authorize(connection, SQLITE_READ, "t", "a", "main", NULL);
+		ok(deps.lost && sql_word_set_has(&vacuum.reads,
+						 sql_word_of_table("t")),
+		   "what is read only when it is run was not noted before");
 		ok(sql_authorize(connection, SQLITE_ATTACH, "", NULL, NULL,
 				 NULL) == SQLITE_DENY,
 		   "others attach nothing");
@@ -506,11 +515,13 @@ make_schema(void)
 		need(sqlite3_open_v2(database.path, &db, SQLITE_OPEN_READWRITE,
 				     sql_vfs_name) == SQLITE_OK,
 		     "cannot open");
-		need(sqlite3_exec(db,
-				  "CREATE TRIGGER ours INSTEAD OF UPDATE ON "
-				  "touches_ours BEGIN DELETE FROM "
-				  "_jackdaw_migrations; END",
-				  NULL, NULL, NULL) == SQLITE_OK,
+		need(sqlite3_exec(
+			     db,
+			     "CREATE VIRTUAL TABLE old_words USING "
+			     "fts4(x); CREATE TRIGGER ours INSTEAD OF UPDATE ON "
+			     "touches_ours BEGIN DELETE FROM "
+			     "_jackdaw_migrations; END",
+			     NULL, NULL, NULL) == SQLITE_OK,
 		     sqlite3_errmsg(db));
 		sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1,
 				  NULL);

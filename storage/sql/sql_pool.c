@@ -194,12 +194,10 @@ sql_reader_take(struct sql *sql, uint64_t deadline_ns, enum err *err)
 {
 	unsigned index;
 	struct sql_pool *pool = own_pool(sql, &index);
-	struct sql_reader *reader = NULL;
+	struct sql_reader *reader;
 
-	/* Those who wait already are first. */
-	*err = ERR_OK;
-	if (!pool->first)
-		reader = try_take(sql, pool, index, err);
+	/* While somebody waits none is free: they are handed over. */
+	reader = try_take(sql, pool, index, err);
 	if (reader || *err)
 		return reader;
 	reader = wait_in_line(pool, deadline_ns);
