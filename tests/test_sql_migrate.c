@@ -380,6 +380,24 @@ one_may_be_large(void)
 	stop(database);
 }
 
+static void
+many_collations_are_refused_in_one_statement_only(void)
+{
+	struct database *database = start("collate.db");
+	static char deep[6000], wide[30000];
+
+	strcpy(deep, "SELECT 'x'");
+	for (unsigned i = 0; i < 501; i++)
+		strcat(deep, " COLLATE b");
+	ok(migrate_one(database, "1.sql", deep) == ERR_BAD, "%s",
+	   database->error.message);
+	for (unsigned i = 0; i < 600; i++)
+		strcat(wide, "SELECT ';' COLLATE nocase; -- COLLATE\n");
+	ok(migrate_one(database, "1.sql", wide) == ERR_OK,
+	   "but many statements may have some");
+	stop(database);
+}
+
 __attribute__((unused)) static void *
 migrate_for_ever(void *arg)
 {
@@ -478,6 +496,7 @@ main(void)
 	all_words_change();
 	writers_go_on();
 	one_may_be_large();
+	many_collations_are_refused_in_one_statement_only();
 	/* What the thread that submits touches last is freed by the one that
 	 * closes, and only their distance in time orders them. */
 #ifndef UNDER_TSAN

@@ -324,6 +324,10 @@ int sql_exec_own(struct sql_connection *connection, enum sql_own own);
 /* sql_prepare.c: fills it, returns err. */
 enum err sql_complain(struct sql_error *error, enum err err,
 		      const char *message);
+/* In one of the text's statements: it would need too much of the stack. The
+ * second says so. */
+bool sql_has_many_collations(const char *text, size_t len);
+extern const char sql_many_collations[];
 /* Behind white space, comments and ";". */
 const char *sql_skip_empty(const char *at, const char *end);
 /* sql_plan.c: calls each() with the rows of EXPLAIN or EXPLAIN QUERY PLAN,

@@ -273,10 +273,12 @@ run_migration(struct sql *sql, const struct sql_migration *migration,
 	memcpy(text, bytes.data, bytes.len);
 	text[bytes.len] = '\0';
 	if (strlen(text) < bytes.len) {
-		error->err = ERR_SYNTAX;
-		snprintf(error->message, sizeof(error->message), "a NUL byte");
+		say(error, ERR_SYNTAX, "a NUL byte");
 		error->offset = (int)strlen(text);
 		err = say_where(error, migration, text, text);
+	} else if (sql_has_many_collations(text, bytes.len)) {
+		err = say(error, ERR_BAD, "%s: %s", migration->name,
+			  sql_many_collations);
 	} else {
 		err = run_text(sql, migration, text, error);
 	}

@@ -278,16 +278,50 @@ load_virtuals(struct sql_connection *connection, int version)
 /* The one operator that SQLite's limit of depth does not count. */
 enum { COLLATIONS_MAX = 500 };
 
-static bool
-has_many_collations(const char *text, size_t len)
+const char sql_many_collations[] =
+	"there are more than 500 COLLATE in one statement";
+
+/* Behind a quoted name or string, or a comment, that begins there; NULL: none
+ * does. One that does not end ends with the text. */
+static const char *
+skip_quoted(const char *at, const char *end)
 {
-	enum { WORD = 7 };
+	size_t left = (size_t)(end - at), closing = 1;
+	const char *close;
+
+	if (strchr("'\"`[", *at) && *at) {
+		close = memchr(at + 1, *at == '[' ? ']' : *at, left - 1);
+	} else if (left >= 2 && at[0] == '-' && at[1] == '-') {
+		close = memchr(at, '\n', left);
+	} else if (left >= 2 && at[0] == '/' && at[1] == '*') {
+		close = memmem(at + 2, left - 2, "*/", 2);
+		closing = 2;
+	} else {
+		return NULL;
+	}
+	return close ? close + closing : end;
+}
+
+bool
+sql_has_many_collations(const char *at, size_t len)
+{
+	static const struct bytes word = { "COLLATE", 7 };
+	const char *end = at + len, *next;
 	unsigned count = 0;
 
-	if (len < COLLATIONS_MAX * WORD)
-		return false;
-	for (size_t i = 0; i + WORD <= len && count <= COLLATIONS_MAX; i++)
-		count += !strncasecmp(text + i, "COLLATE", WORD);
+	while (at < end && count <= COLLATIONS_MAX) {
+		if ((next = skip_quoted(at, end))) {
+			at = next;
+			continue;
+		}
+		/* No expression goes on behind it, not even a trigger's. */
+		if (*at == ';')
+			count = 0;
+		if ((size_t)(end - at) >= word.len &&
+		    !strncasecmp(at, word.data, word.len))
+			count++;
+		at++;
+	}
 	return count > COLLATIONS_MAX;
 }
 
@@ -310,12 +344,6 @@ static int
 prepare_stably(struct sql_connection *connection, struct sql_stmt *stmt,
 	       const char **tail)
 {
-	if (has_many_collations(stmt->text, stmt->text_len)) {
-		sql_refuse(connection, ERR_BAD,
-			   "there are more than %d COLLATE in it",
-			   COLLATIONS_MAX);
-		return SQLITE_ERROR;
-	}
 	for (unsigned tries = 0;; tries++) {
 		int version = schema_version(connection);
 		int rc;
@@ -366,8 +394,12 @@ prepare_new(struct sql_connection *connection, struct sql_stmt *stmt,
 	    struct sql_error *error)
 {
 	const char *tail = NULL;
-	int rc = prepare_stably(connection, stmt, &tail);
 	enum err err;
+	int rc;
+
+	if (sql_has_many_collations(stmt->text, stmt->text_len))
+		return sql_complain(error, ERR_BAD, sql_many_collations);
+	rc = prepare_stably(connection, stmt, &tail);
 
 	if (rc)
 		return sql_connection_prepare_error(connection, rc, error);
