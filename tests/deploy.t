@@ -259,7 +259,7 @@ subtest 'stores' => sub {
 
 subtest 'a removal does not stop what runs' => sub {
     my %long = (
-        'service.conf' => qq(timeout = "4s"\n),
+        'service.conf' => qq(timeout = "3s"\n),
         'a.sql' => "-- GET /long\n-- reply: value\nWITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) "
             . "SELECT max(x) FROM c;\n",
     );
@@ -312,6 +312,16 @@ subtest 'folders' => sub {
     is value('/shop/version'), 'changed', 'it answers';
 
     is Service::deploy($server, shop => says('by hand'))->{status}, 200, 'one by hand';
+    ok hup(qr/loading services/), 'HUP';
+    sleep 0.2;
+    is value('/shop/version'), 'by hand', 'does not undo it';
+
+    $files = says('by hand too');
+    is Service::deploy($server, shop => $files)->{status}, 200, 'what the folder will have, by hand';
+    Service::folder("$dir/shop", $files);
+    ok hup(qr/loading services/), 'HUP notes that it is loaded';
+    sleep 0.2;
+    is rollback('shop')->{status}, 200, 'a rollback';
     ok hup(qr/loading services/), 'HUP';
     sleep 0.2;
     is value('/shop/version'), 'by hand', 'does not undo it';

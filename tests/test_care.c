@@ -78,8 +78,8 @@ workers_are_added_up(void)
 	ask(500);
 	is_u64(listed, 0, "nothing was run");
 	count(0, "GET /s/a", "SELECT 1", 100, 1);
-	count(0, "GET /s/a", "SELECT 1", 300, 2);
-	count(1, "GET /s/a", "SELECT 1", 200, 3);
+	count(0, "GET /s/a", "SELECT 1", 200, 2);
+	count(1, "GET /s/a", "SELECT 1", 300, 3);
 	count(1, "GET /s/b", "SELECT 1", 50, 1);
 	count(1, NULL, "SELECT 1", 700, 0);
 	ask(500);
