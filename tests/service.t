@@ -257,8 +257,7 @@ subtest 'limits' => sub {
     my $sorted = get_json('/shop/sorted/300000');
     is_deeply $sorted, [{ x => 300000 }, { x => 299000 }, { x => 298000 }], 'a large sort';
     cmp_ok $server->metric('jackdaw_route_on_fiber_total', qr{/shop/sorted/}), '>', 0;
-    # Each worker learns it for itself.
-    get_json('/shop/sorted/' . (300_000 + $_)) for 1 .. 10;
+    get_json('/shop/sorted/' . (300_000 + $_)) for 1 .. 3;
     cmp_ok $server->metric('jackdaw_route_on_slow_total', qr{/shop/sorted/}) // 0, '>', 0,
         'and its route goes to the slow lane from then on';
 };

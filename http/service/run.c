@@ -11,7 +11,7 @@
  *	committer	writes, many requests to one commit
  *
  * Which of them is not guessed from the text. A worker keeps a running mean of
- * what a route's runs cost, and whether one of them did not slice.
+ * what a route's runs cost; that one of them did not slice is kept for all.
  */
 #include "http/service/run.h"
 
@@ -148,6 +148,15 @@ counters_of(const struct route *route) ON_WORKER
 	return route->counters[local_self()->index];
 }
 
+/* See struct route_counters. */
+static unsigned *
+slow_runs_of(const struct route *route) ON_WORKER
+{
+	unsigned workers = sched_workers(local_self()->server->sched);
+
+	return &route->counters[workers]->slow_runs;
+}
+
 static uint64_t
 timeout_ns(const struct route *route)
 {
@@ -167,9 +176,10 @@ sql_of(const struct run *run)
 /* ---- what was learnt ----------------------------------------------------- */
 
 static void
-learn(struct route_counters *counters, const struct run *run)
+learn(struct route_counters *counters, const struct run *run) ON_WORKER
 {
 	uint64_t cost = counters->cost_ns;
+	unsigned *slow;
 
 	counter_add(&counters->runs, 1);
 	counter_add(&counters->rows, run->rows_seen);
@@ -181,10 +191,12 @@ learn(struct route_counters *counters, const struct run *run)
 	else
 		counters->cost_ns =
 			cost - cost / COST_WEIGHT + run->run_ns / COST_WEIGHT;
+	slow = slow_runs_of(run->route);
 	if (run->longest_ns > PIECE_MAX_NS || run->moved)
-		counters->slow_runs = SLOW_RUNS;
-	else if (counters->slow_runs && run->was_slow)
-		counters->slow_runs--;
+		ck_pr_store_uint(slow, SLOW_RUNS);
+	else if (run->was_slow && ck_pr_load_uint(slow))
+		/* Two at once may count one: it is an estimate. */
+		ck_pr_store_uint(slow, ck_pr_load_uint(slow) - 1);
 }
 
 /* Statements that were run, whatever became of the request. */
@@ -428,7 +440,8 @@ try_in_place(struct run *run) ON_WORKER
 	struct route_counters *counters = counters_of(run->route);
 	struct sql_reader *reader;
 
-	if (counters->slow_runs || counters->cost_ns > IN_PLACE_NS)
+	if (ck_pr_load_uint(slow_runs_of(run->route)) ||
+	    counters->cost_ns > IN_PLACE_NS)
 		return false;
 	reader = sql_reader_try_take(sql_of(run), &run->err);
 	if (!reader)
@@ -548,7 +561,7 @@ go_elsewhere(struct run *run) ON_WORKER
 {
 	struct request *request = run->request;
 
-	run->was_slow = counters_of(run->route)->slow_runs > 0;
+	run->was_slow = ck_pr_load_uint(slow_runs_of(run->route)) > 0;
 	run->deadline_ns = clock_mono_ns() + timeout_ns(run->route);
 	if (!limit_statement_begin(request->service)) {
 		give_up(run);

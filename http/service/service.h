@@ -64,10 +64,13 @@ struct route_counters {
 	uint64_t run_ns, run_max_ns;
 	uint64_t in_place, on_fiber, on_slow;
 	struct histogram duration;
-	/* Not counters: what this worker has learnt. */
-	uint64_t cost_ns;   /* running mean of its runs; 0: none yet */
-	unsigned slow_runs; /* it does not slice: so many go to a slow thread
-			       at once */
+	/* Not a counter: what this worker has learnt, the running mean of
+	 * what its runs cost; 0: none yet. */
+	uint64_t cost_ns;
+	/* Atomic, and used in the last of the array alone: the route does not
+	 * slice, so many runs go to a slow thread at once. All workers learn
+	 * it from one, and write it seldom. */
+	unsigned slow_runs;
 };
 
 /* A piece of `location`, in order. A placeholder is a column of the reply's
