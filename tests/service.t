@@ -106,9 +106,9 @@ WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < :n) SEL
 WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < :n) SELECT max(x) AS m FROM c;
 
 -- GET /sorted/{n}
--- max_rows: 3
+-- reply: one
 WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < :n)
-SELECT x FROM c ORDER BY x % 1000, x DESC LIMIT 3;
+SELECT x FROM c ORDER BY x % 1000, x DESC;
 
 -- GET /big/{n}
 -- reply: value
@@ -255,7 +255,7 @@ subtest 'limits' => sub {
     cmp_ok time - $begin, '<', 2 * Jackdaw::slowness(), 'stopped at its time';
     is get_json('/shop/slow/100000')->{m}, 100000, 'a shorter one is not';
     my $sorted = get_json('/shop/sorted/300000');
-    is_deeply $sorted, [{ x => 300000 }, { x => 299000 }, { x => 298000 }], 'a large sort';
+    is_deeply $sorted, { x => 300000 }, 'a large sort';
     cmp_ok $server->metric('jackdaw_route_on_fiber_total', qr{/shop/sorted/}), '>', 0;
     get_json('/shop/sorted/' . (300_000 + $_)) for 1 .. 3;
     cmp_ok $server->metric('jackdaw_route_on_slow_total', qr{/shop/sorted/}) // 0, '>', 0,

@@ -286,6 +286,13 @@ is_not_modified(struct run *run)
 	return run->not_modified;
 }
 
+static bool
+takes_one_row(const struct route *route)
+{
+	return route->spec->reply == REPLY_ONE ||
+	       route->spec->reply == REPLY_VALUE;
+}
+
 static enum err
 run_one(struct reading *reading, unsigned index)
 {
@@ -305,8 +312,15 @@ run_one(struct reading *reading, unsigned index)
 	sql_run(stmt, &run->limits);
 	while ((step = sql_step(stmt, &run->error)) == SQL_ROW) {
 		run->op_rows[index]++;
-		if (last && !answer_row(run, stmt))
+		if (!last)
+			continue;
+		if (!answer_row(run, stmt))
 			break;
+		/* Nobody sees the others, and a read has no effects. */
+		if (takes_one_row(run->route)) {
+			step = SQL_DONE;
+			break;
+		}
 	}
 	run_op_end(run, index);
 	if (sql_longest_ns(stmt) > run->longest_ns)
