@@ -51,13 +51,14 @@ struct sql_value {
 	union {
 		int64_t integer;
 		double real;
-		struct bytes bytes; /* TEXT is UTF-8 */
+		struct bytes bytes; /* TEXT is UTF-8, unless the SQL made
+				       it of bytes that are not */
 	};
 };
 
 /*
- * What went wrong with a statement. message is for the client: it may quote
- * names of the schema and a piece of the client's own SQL, nothing else.
+ * What went wrong with a statement. message is for the client, UTF-8: it may
+ * quote names of the schema and a piece of the client's own SQL, nothing else.
  */
 struct sql_error {
 	enum err err;

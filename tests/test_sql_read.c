@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading a database: statements, values, bounds, readers, and what fails. */
 #include "core/fiber.h"
+#include "core/json.h"
 #include "core/sched.h"
 #include "tests/reading.h"
 
@@ -812,6 +813,32 @@ errors_are_translated(struct sql_reader *reader)
 }
 
 static void
+messages_are_utf8(struct sql_reader *reader)
+{
+	static const char *const cases[] = {
+		"SELECT fail(400, 'a' || CAST(x'ff' AS TEXT) || 'b')",
+		"SELECT fail(400, replace(hex(zeroblob(300)), '0', '\xe2\x82\xac'))",
+		"SELECT fail(400, 'a' || replace(hex(zeroblob(300)), '0', "
+		"'\xe2\x82\xac'))",
+		"SELECT fail(400, 'ab' || replace(hex(zeroblob(300)), '0', "
+		"'\xe2\x82\xac'))",
+		"SELECT \"gr\xc3\xbc\xc3\x9f\"",
+		"SELECT '\xff' FROM \xff" "z",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		size_t len;
+
+		err_of(reader, SQL_ADMIN, cases[i]);
+		len = strlen(read_error.message);
+		ok(json_is_utf8((struct bytes){ read_error.message, len }) &&
+			   (i == 0 || i > 3 || len > 395),
+		   "a message is UTF-8, %zu bytes", len);
+	}
+	is_str(read_error.message, "no such table: ?z", "what is none is '?'");
+}
+
+static void
 writes_fail_in_our_words(void)
 {
 	static const struct {
@@ -1015,6 +1042,7 @@ main(void)
 	a_reader_given_at_the_deadline_is_not_lost();
 	long_values_are_for_slow_threads(reader);
 	errors_are_translated(reader);
+	messages_are_utf8(reader);
 	writes_fail_in_our_words();
 	plans_are_shown(reader);
 	full_scans_are_found(reader);

@@ -158,7 +158,7 @@ struct sql_connection {
 	struct sql_store_read *reads;
 	bool reads_open;
 
-	/* See sql_environ.c: bytes taken since the statement was begun, how
+	/* See sql_environ.c: bytes taken since a statement was begun, how
 	 * many it may take, where the stack was, and why there was no more. */
 	int64_t memory, memory_max;
 	uintptr_t stack_top;

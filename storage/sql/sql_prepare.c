@@ -449,6 +449,7 @@ prepare(struct sql_connection *connection, const struct sql_text *text,
 	stmt = make(connection, text);
 	if (!stmt)
 		return sql_complain(error, ERR_NOMEM, err_text(ERR_NOMEM));
+	connection->memory = 0;
 	sql_connection_enter(connection);
 	err = prepare_new(connection, stmt, error);
 	sql_environ_leave();
@@ -512,6 +513,7 @@ sql_connection_prepare_next(struct sql_connection *connection,
 	stmt->text = text.data;
 	stmt->text_len = text.len;
 	stmt->policy = policy;
+	connection->memory = 0;
 	sql_connection_enter(connection);
 	rc = prepare_stably(connection, stmt, next);
 	if (rc)

@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "core/fiber.h"
+#include "core/json.h"
 #include "storage/sql/sql_internal.h"
 
 /* ---- errors -------------------------------------------------------------- */
@@ -81,11 +82,32 @@ message_is_for_client(enum err err)
 	}
 }
 
+/* It goes into JSON: a sequence that was cut off at the end is taken away, and
+ * what is no UTF-8 then becomes question marks. */
+static void
+make_utf8(char *message)
+{
+	size_t len = strlen(message), end = len;
+
+	if (json_is_utf8((struct bytes){ message, len }))
+		return;
+	while (end > 0 && len - end < 3 && (message[end - 1] & 0xC0) == 0x80)
+		end--;
+	if (end > 0 && json_is_utf8((struct bytes){ message, end - 1 })) {
+		message[end - 1] = '\0';
+		return;
+	}
+	for (; *message; message++)
+		if (*message & 0x80)
+			*message = '?';
+}
+
 static enum err
 fill(struct sql_error *error, enum err err, const char *message)
 {
 	error->err = err;
 	snprintf(error->message, sizeof(error->message), "%s", message);
+	make_utf8(error->message);
 	return err;
 }
 
@@ -170,7 +192,6 @@ sql_connection_enter(struct sql_connection *connection)
 	connection->refused = ERR_OK;
 	connection->chosen_status = 0;
 	connection->lack = SQL_LACK_NOTHING;
-	connection->memory = 0;
 	sql_environ_enter(connection);
 }
 
@@ -360,9 +381,8 @@ sql_step(struct sql_stmt *stmt, struct sql_error *error)
 	if (slices)
 		stmt->slice_ns = clock_mono_ns();
 	if (!stmt->stepped)
-		sql_connection_enter(connection);
-	else
-		sql_environ_enter(connection);
+		connection->memory = 0;
+	sql_connection_enter(connection);
 	connection->running = stmt;
 	rc = sqlite3_step(stmt->handle);
 	if (!stmt->stepped)
