@@ -445,6 +445,28 @@ static const char *const hostile[] = {
 	"SELECT x + 1 FROM c) SELECT x FROM c)",
 };
 
+/* Each common table is twice the one before. */
+static void
+doubling_ends_early(struct sql_reader *reader)
+{
+	char sql[4000];
+	size_t len = (size_t)sprintf(sql, "WITH a0 AS (SELECT 1 AS x)");
+	uint64_t begin_ns = clock_mono_ns();
+
+	for (unsigned i = 1; i < 40; i++)
+		len += (size_t)sprintf(sql + len,
+				       ", a%u AS (SELECT p.x FROM a%u p, a%u "
+				       "q)",
+				       i, i - 1, i - 1);
+	sprintf(sql + len, " SELECT * FROM a39");
+	is_err(err_of(reader, SQL_ADMIN, sql), ERR_TOO_LARGE,
+	       "a statement that is 2^39 others is too large");
+	ok(strstr(read_error.message, "8 MiB") != NULL, "and the limit is "
+							"said");
+	ok(clock_mono_ns() - begin_ns < (uint64_t)SLOWER * NS_PER_S,
+	   "before it takes long");
+}
+
 static void
 hostile_statements_end(struct sql_reader *reader)
 {
@@ -544,6 +566,7 @@ main(void)
 	words_are_spread();
 	running_is_no_way_around(reader);
 	a_changed_view_is_looked_at_again(reader);
+	doubling_ends_early(reader);
 	hostile_statements_end(reader);
 	sql_reader_give(reader);
 	database_close(&database);

@@ -61,6 +61,7 @@ may_take(struct sql_connection *connection, int64_t more)
 	if (connection->memory_max &&
 	    connection->memory + more > connection->memory_max) {
 		connection->lack = SQL_LACK_BUDGET;
+		connection->lacked = connection->memory_max;
 		return false;
 	}
 	return true;

@@ -160,7 +160,7 @@ struct sql_connection {
 
 	/* See sql_environ.c: bytes taken since a statement was begun, how
 	 * many it may take, where the stack was, and why there was no more. */
-	int64_t memory, memory_max;
+	int64_t memory, memory_max, lacked;
 	uintptr_t stack_top;
 	enum sql_lack {
 		SQL_LACK_NOTHING,

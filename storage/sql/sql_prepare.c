@@ -325,16 +325,25 @@ sql_has_many_collations(const char *at, size_t len)
 	return count > COLLATIONS_MAX;
 }
 
+/* Common tables that name the one before twice double with each: SQLite copies
+ * them until there is no memory left, in one piece. 64 KiB of values or of
+ * conditions take 3 MiB. */
+enum { PREPARE_MEMORY = 8 << 20 };
+
 static int
 prepare_handle(struct sql_connection *connection, struct sql_stmt *stmt,
 	       const char **tail)
 {
+	int64_t memory_max = connection->memory_max;
 	int rc;
 
+	connection->memory = 0;
+	connection->memory_max = PREPARE_MEMORY;
 	connection->preparing = stmt;
 	rc = sqlite3_prepare_v3(connection->db, stmt->text, (int)stmt->text_len,
 				SQLITE_PREPARE_PERSISTENT, &stmt->handle, tail);
 	connection->preparing = NULL;
+	connection->memory_max = memory_max;
 	return rc;
 }
 

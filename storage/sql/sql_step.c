@@ -123,7 +123,7 @@ fill_lack(const struct sql_connection *connection, struct sql_error *error)
 		error->err = ERR_TOO_LARGE;
 		snprintf(error->message, sizeof(error->message),
 			 "the statement needs more than %d MiB of memory",
-			 (int)(connection->memory_max >> 20));
+			 (int)(connection->lacked >> 20));
 		return ERR_TOO_LARGE;
 	case SQL_LACK_MEMORY:
 		break;
