@@ -823,7 +823,8 @@ messages_are_utf8(struct sql_reader *reader)
 		"SELECT fail(400, 'ab' || replace(hex(zeroblob(300)), '0', "
 		"'\xe2\x82\xac'))",
 		"SELECT \"gr\xc3\xbc\xc3\x9f\"",
-		"SELECT '\xff' FROM \xff" "z",
+		"SELECT '\xff' FROM \xff"
+		"z",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
