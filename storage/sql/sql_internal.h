@@ -6,9 +6,11 @@
  *   sql.c            open, close, figures
  *   sql_environ.c    the library's set-up: what it stands on
  *   sql_connect.c    a connection: its settings and limits, what is kept
- *   sql_prepare.c    statements: kept, prepared, described
+ *   sql_prepare.c    statements: kept, checked, prepared
+ *   sql_describe.c   what is known of one
  *   sql_authorize.c  what a statement may do, and what it reads and writes
  *   sql_step.c       running one: slices, deadlines, errors, values
+ *   sql_deps.c       what was read: version words
  *   sql_functions.c  kv_get(), fail()
  *   sql_vtab.c       the table kv
  *   sql_plan.c       plans, full scans
@@ -382,7 +384,7 @@ void sql_result_bytes(sqlite3_context *context, struct bytes bytes,
 void sql_store_note_expiry(struct sql_connection *connection,
 			   uint64_t expires_ms);
 
-/* sql_step.c: marks what the running statement reads as not known in full. */
+/* sql_deps.c: marks what the running statement reads as not known in full. */
 void sql_connection_lose(struct sql_connection *connection);
 /* False: there is no room for it. */
 bool sql_deps_has(const struct sql_deps *deps, const uint64_t *word);
