@@ -38,8 +38,9 @@ enum {
 	/* Two a worker: one can be taken over while the other is run. More
 	 * cost nothing a request, and gain nothing measurable. */
 	SHARDS_PER_WORKER = 2,
-	/* Scans and exports at the same time, beside one snapshot a worker. */
-	SNAPSHOTS_EXTRA = 64,
+	/* Scans, exports, and connections of databases that have looked into
+	 * the store, at the same time, beside one snapshot a worker. */
+	SNAPSHOTS_EXTRA = 512,
 	/* From a failed sync to the end: failed requests are answered and
 	 * probes see /readyz red; a supervisor restarts us within a second. */
 	FAULT_LINGER_MS = 400,

@@ -37,7 +37,6 @@ SQL
         'a.sql' => <<'SQL' . $idle,
 -- GET /row/{id}
 -- reply: one
--- optional: x
 SELECT id, number FROM world WHERE id = :id;
 
 -- GET /fresh/{id}
