@@ -250,7 +250,7 @@ static void
 build_location(struct building *building, const struct sql_stmt *last)
 {
 	const char *at = building->spec->location;
-	struct location_part *part;
+	struct location_part *part = NULL;
 
 	if (!at)
 		return;

@@ -631,7 +631,8 @@ run_vacuum(struct sql *sql, struct sql_write *write, struct sql_stmt *stmt)
 	sql_connection_error(&sql->committer.connection, rc, &write->error);
 	if (is_no_room(sql, rc))
 		write->error.err = ERR_FULL;
-	fail(write, 0, write->error.err, write->error.message);
+	write->item.err = write->error.err;
+	write->seq = 0;
 	return !sql_is_fault(sql, rc, "VACUUM");
 }
 
