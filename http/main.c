@@ -459,6 +459,19 @@ drain(struct daemon *daemon, const sigset_t *signals)
 	return is_drained(&daemon->server);
 }
 
+/* An item is posted to its shard before that is woken: a request may have ended
+ * while its committer is between the two. */
+static void
+settle(struct server *server)
+{
+	for (unsigned i = 0; i < server_store_count(server); i++)
+		lane_settle(kv_lane(server->stores[i]));
+	for (unsigned i = 0; i < server->database_count; i++)
+		lane_settle(sql_lane(server->databases[i]));
+	if (server->deploys)
+		deploys_settle(server->deploys);
+}
+
 static void
 take_down(struct daemon *daemon)
 {
@@ -467,6 +480,7 @@ take_down(struct daemon *daemon)
 
 	if (workers && server->locals)
 		local_begin(server, 0);
+	settle(server);
 	for (unsigned i = 0; i < server->shard_count; i++)
 		shard_destroy(server->shards[i]);
 	free(server->shards);

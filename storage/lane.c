@@ -382,6 +382,9 @@ complete(struct lane *lane, size_t decided)
 	}
 	for (unsigned i = 0; i < n; i++)
 		source_wake(sources[i]);
+	HANDS_OVER(&lane->waiting);
+	/* Pairs with lane_settle(): who sees 0 frees the sources. */
+	ck_pr_fence_release();
 	ck_pr_sub_64(&lane->waiting, decided);
 }
 
@@ -538,6 +541,17 @@ uint64_t
 lane_waiting(const struct lane *lane)
 {
 	return ck_pr_load_64(&lane->waiting);
+}
+
+void
+lane_settle(const struct lane *lane)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+
+	while (lane_waiting(lane))
+		nanosleep(&moment, NULL);
+	ck_pr_fence_acquire();
+	TAKES_OVER((void *)(uintptr_t)&lane->waiting);
 }
 
 bool

@@ -112,6 +112,9 @@ void lane_poke(struct lane *lane);
 
 /* Items submitted and not yet completed; 0 means drained. */
 uint64_t lane_waiting(const struct lane *lane);
+/* Waits until that is 0, when nobody submits any more: the committer is
+ * through with the sources of all items. Not on a worker. */
+void lane_settle(const struct lane *lane);
 bool lane_faulty(const struct lane *lane);
 
 enum { LANE_BUCKETS = 20 };

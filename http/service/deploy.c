@@ -43,6 +43,17 @@ deploys_create(struct server *server, struct deploys **out)
 }
 
 void
+deploys_settle(struct deploys *deploys)
+{
+	pthread_mutex_lock(&deploys->lock);
+	for (struct tenant *tenant = deploys->tenants; tenant;
+	     tenant = tenant->next)
+		if (tenant->sql)
+			lane_settle(sql_lane(tenant->sql));
+	pthread_mutex_unlock(&deploys->lock);
+}
+
+void
 deploys_destroy(struct deploys *deploys)
 {
 	struct catalog *catalog = deploys->server->catalog, *older;
