@@ -27,4 +27,5 @@ done
 [ -n "$tests" ] || { echo "no test matches '${1:-}'" >&2; exit 2; }
 echo "# $MODE"
 # shellcheck disable=SC2086
-exec $run prove --timer --exec tests/exec.sh $tests
+# Two at a time: most of them wait most of their time.
+exec $run prove --timer --jobs "${JOBS:-2}" --exec tests/exec.sh $tests
