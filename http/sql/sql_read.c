@@ -10,8 +10,9 @@
  * JSON is made whole. Lines are made whole too as long as they are few; then
  * what there is goes out as a stream, and the rest of it through the relay.
  * While the client does not take it the statement rests, with its snapshot
- * and its connection to the database, until limits.snapshot_timeout. The time
- * that it rests is not counted against its timeout.
+ * and its connection to the database, until limits.snapshot_timeout; but where
+ * others wait for its place, only for PATIENCE_NS. The time that it rests is
+ * not counted against its timeout.
  */
 #include "core/clock.h"
 #include "core/log.h"
@@ -26,13 +27,18 @@ enum {
 	SORT_STEPS = 50000,
 	/* What is sent at once: half of the relay. */
 	FLUSH_BYTES = RELAY_SIZE / 2,
+	/* Jobs in the slow lane, beyond which it is overload. */
+	SLOW_MAX = 8,
 };
-/* A piece that was longer: ten slices. */
-#define LONG_NS (2 * NS_PER_MS)
+/* A piece that was longer. Less may well have been another process's turn on
+ * the processor. */
+#define LONG_NS (5 * NS_PER_MS)
 /* Rows that come slowly are not held back for longer than this. */
 #define FLUSH_NS (100 * NS_PER_MS)
-/* How long a connection to the database is waited for. */
+/* How long a connection to the database is waited for, and how long a client
+ * may rest on one that others wait for. */
 #define READER_WAIT_NS (5 * NS_PER_S)
+#define PATIENCE_NS (3 * NS_PER_S)
 
 static const struct config *
 config_of(const struct sql_call *call)
@@ -82,6 +88,47 @@ say_snapshot_timeout(struct sql_call *call)
 			      text, config_of(call)->snapshot_timeout_ms));
 }
 
+static struct slow *
+slow_of(const struct sql_call *call)
+{
+	return shard_server(call->request->shard)->slow;
+}
+
+/* For what this statement holds: its slow thread, or one of the connections
+ * of its worker. */
+static bool
+others_wait(struct sql_call *call)
+{
+	enum err err = ERR_OK;
+	struct sql_reader *reader;
+
+	if (!fiber_self())
+		return slow_waiting(slow_of(call)) > SLOW_THREADS;
+	reader = sql_reader_try_take(call->sql, &err);
+	if (reader)
+		sql_reader_give(reader);
+	return !reader;
+}
+
+static enum err
+send_out(struct sql_call *call)
+{
+	for (;;) {
+		uint64_t until_ns = clock_mono_ns() + PATIENCE_NS;
+		enum err err;
+
+		if (until_ns > call->snapshot_ns)
+			until_ns = call->snapshot_ns;
+		err = relay_write(&call->relay, &call->out, until_ns);
+		if (err != ERR_DEADLINE)
+			return err;
+		if (until_ns == call->snapshot_ns)
+			return ERR_DEADLINE;
+		if (others_wait(call))
+			return ERR_OVERLOADED;
+	}
+}
+
 static bool
 flush(struct sql_call *call, struct sql_limits *limits)
 {
@@ -90,12 +137,16 @@ flush(struct sql_call *call, struct sql_limits *limits)
 
 	if (!call->streams && !begin_stream(call))
 		return false;
-	err = relay_write(&call->relay, &call->out, call->snapshot_ns);
+	err = send_out(call);
 	end = clock_mono_ns();
 	limits->deadline_ns += end - begin;
 	call->flush_ns = end + FLUSH_NS;
 	if (err == ERR_DEADLINE)
 		say_snapshot_timeout(call);
+	else if (err == ERR_OVERLOADED)
+		sql_error_set(&call->error, err,
+			      "the client took nothing for a while, and others "
+			      "wait for its place");
 	else if (err)
 		sql_error_set(&call->error, err, NULL);
 	return !err;
@@ -309,6 +360,14 @@ pass_to_slow(struct sql_call *call)
 		sql_error_set(&call->error, ERR_TOO_LARGE,
 			      "a value is larger than 1 MiB, and came after "
 			      "rows that were sent");
+		return false;
+	}
+	if (slow_waiting(slow_of(call)) >= SLOW_MAX) {
+		sql_error_set(
+			&call->error, ERR_OVERLOADED,
+			"%d statements wait or run already that cannot be "
+			"sliced, such as long sorts",
+			SLOW_MAX);
 		return false;
 	}
 	call->error = (struct sql_error){ .err = ERR_OK };

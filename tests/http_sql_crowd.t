@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+
+# Many clients of long results of SQL, of which some do not read and some
+# leave: nobody is held up, and nothing is kept.
+use strict;
+use warnings;
+use Jackdaw;
+use JSON::PP;
+use Streams;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $slow   = Jackdaw::slowness();
+my $server = start(120);
+
+subtest 'more readers than connections' => sub {
+    my $endless = 'SELECT count(*) FROM (' . rows_to(0) . ')';
+    my @clients = map { begin($endless, accept => 'application/json', members => { timeout => '1s' }) } 1 .. 20;
+    my $begin = time;
+    is $server->get('/v1/kv/main/nothing')->{status}, 404, 'a key is read at once';
+    my %status;
+    for (@clients) {
+        my ($got) = receive($_, bytes => 12, seconds => 20 * $slow);
+        $status{ $got =~ /^HTTP\/1.1 (\d+)/ ? $1 : 'none' }++;
+    }
+    note join ', ', map { "$_: $status{$_}" } sort keys %status;
+    is +($status{504} // 0) + ($status{503} // 0), 20, 'each ends with 504, or 503 when it had no turn';
+    ok $status{504}, 'some had one';
+    is sql('SELECT 1')->{status}, 200, 'the next is answered';
+    ends('none is held');
+};
+
+subtest 'who rests makes way for who waits' => sub {
+    my @resting = map { begin(rows_to(0), small => 1) } 1 .. 10;
+    $server->wait_until(5, sub { busy() >= 8 });
+    sleep 0.3;
+    my $begin = time;
+    is sql('SELECT 1')->{status}, 200, 'a connection to the database becomes free';
+    cmp_ok time - $begin, '<', 5 * $slow, sprintf 'after %.1f s', time - $begin;
+    my ($ended, $refused) = (0, 0);
+    for (@resting) {
+        my ($got) = receive($_, bytes => 64 << 20, seconds => 0.2);
+        $ended++   if $got =~ /"status":503,"code":"overloaded","detail":"the client took nothing/;
+        $refused++ if $got =~ m{^HTTP/1\.1 503};
+        close $_;
+    }
+    note "$ended ended, $refused refused";
+    ok $ended, 'one that rested was told so';
+    ends('none is held');
+    # Slow threads are two.
+    my $rows = int 300_000 / $slow;
+    my $sort = "SELECT x, text, hex(text) AS h FROM (" . rows_to($rows) . ") ORDER BY x % 1000, x";
+    @resting = map { begin($sort, small => 1) } 1 .. 2;
+    receive($_, bytes => 1000) for @resting;
+    sleep 0.3;
+    $begin = time;
+    is sql("SELECT count(*) AS n FROM (SELECT x FROM (" . rows_to(100_000) . ") ORDER BY -x LIMIT 100000)")->{status},
+        200, 'a slow thread, too';
+    note sprintf 'after %.1f s', time - $begin;
+    close $_ for @resting;
+    ends('none is held');
+};
+
+subtest 'many at once, of which some leave' => sub {
+    my @clients;
+    for my $i (1 .. 24) {
+        push @clients, begin(rows_to($i % 4 ? 20_000 : 0), small => $i % 3 == 0,
+            accept => $i % 2 ? 'application/x-ndjson' : 'text/csv');
+    }
+    my $whole = 0;
+    for my $i (1 .. 24) {
+        my $socket = $clients[$i - 1];
+        if ($i % 4 == 0) { receive($socket, bytes => 5000, seconds => 1); close $socket; next }
+        my ($got) = receive($socket, bytes => 12);
+        ($got) = to_the_end($socket, $got) if $got !~ m{^HTTP/1.1 503};
+        $whole++ if $got =~ m{^HTTP/1.1 503} || (chunks($got))[1];
+    }
+    is $whole, 18, 'those that stay are served, or told that there is no room';
+    ends('none is held', 4);
+};
+
+subtest 'the end of the daemon' => sub {
+    my $socket = begin(rows_to(0), small => 1);
+    receive($socket, bytes => 1000);
+    my $other = begin('SELECT count(*) FROM (' . rows_to(0) . ')', accept => 'application/json');
+    sleep 0.1;
+    is $server->stop, 0, 'does not wait for clients without end';
+    $server = start(120);
+    $socket = begin(rows_to(2_000_000));
+    receive($socket, bytes => 1000);
+    close $socket;
+    is $server->stop, 0, 'nor trips over one that just left';
+};
+
+done_testing;
