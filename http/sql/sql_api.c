@@ -15,11 +15,9 @@
 
 /* ---- a call ------------------------------------------------------------- */
 
-static void
-free_call(void *work)
+void
+call_fini(struct sql_call *call)
 {
-	struct sql_call *call = work;
-
 	if (call->streams)
 		relay_fini(&call->relay);
 	for (unsigned i = 0; i < call->count; i++)
@@ -29,7 +27,13 @@ free_call(void *work)
 	json_read_end(&call->body);
 	rows_fini(&call->rows);
 	buffer_fini(&call->out);
-	free(call);
+}
+
+static void
+free_call(void *work)
+{
+	call_fini(work);
+	free(work);
 }
 
 static enum rows_shape
@@ -80,6 +84,8 @@ begin_call(struct request *request, bool only_reads, bool explain) ON_WORKER
 	call->sql = request->sql;
 	call->only_reads = only_reads;
 	call->explain = explain;
+	call->max_timeout_ms =
+		local_self()->server->config->statement_timeout_ms;
 	call->index = -1;
 	buffer_init(&call->out, CALL_RESULT_MAX);
 	if (!read_choice(request, "shape", "objects", &call->objects) ||

@@ -150,19 +150,18 @@ parse(struct sql_call *call, struct bytes text)
 /* ---- members ------------------------------------------------------------ */
 
 static bool
-read_timeout(struct sql_call *call, const json_t *root) ON_WORKER
+read_timeout(struct sql_call *call, const json_t *root)
 {
-	uint64_t max_ms = local_self()->server->config->statement_timeout_ms;
 	struct bytes text = { NULL, 0 };
-	uint64_t ms = max_ms;
+	uint64_t ms = call->max_timeout_ms;
 
 	if (!json_read_text(&call->body, root, "timeout", &text))
 		return bad(call, call->body.wrong);
 	if (text.data && (!units_duration_ms(text, &ms) || !ms))
 		return bad(call, "\"timeout\" is a whole number and a unit, "
 				 "such as \"500ms\" or \"5s\"");
-	if (ms > max_ms)
-		ms = max_ms;
+	if (ms > call->max_timeout_ms)
+		ms = call->max_timeout_ms;
 	call->timeout_ns = ms * NS_PER_MS;
 	call->deadline_ns = clock_mono_ns() + call->timeout_ns;
 	return true;
@@ -258,7 +257,7 @@ make_room(struct sql_call *call, const json_t *list)
 }
 
 bool
-call_read_body(struct sql_call *call) ON_WORKER
+call_read_body(struct sql_call *call)
 {
 	struct request *request = call->request;
 	const json_t *root, *list;

@@ -47,6 +47,7 @@ struct sql_call {
 	enum accept form;
 	bool objects, int64_text;
 	bool only_reads; /* the method is QUERY */
+	uint64_t max_timeout_ms;
 	bool explain;
 
 	/* Set by call_read_body(). */
@@ -87,7 +88,7 @@ call_of(const struct request *request)
 
 /* ---- sql_body.c ---------------------------------------------------------- */
 
-/* False: call->error, and index. */
+/* Of the request's body. False: call->error, and index. */
 MUST_CHECK bool call_read_body(struct sql_call *call);
 /*
  * Sets the statement's values from its params. stmt NULL: it cannot be
@@ -120,6 +121,8 @@ void call_post_stream(struct sql_call *call);
 /* The caller has ended the relay and lets go of the call. Any thread. */
 void call_post_end(struct sql_call *call);
 
+/* Gives back all but the call itself. */
+void call_fini(struct sql_call *call);
 /* Before the first row. */
 void call_set_form(struct sql_call *call, enum accept form);
 /* The beginning and the end of a result in JSON. stmt has columns. */
