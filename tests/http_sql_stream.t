@@ -128,6 +128,17 @@ subtest 'a deadline within a stream' => sub {
         504, 'deadline', 'before the first row it is a problem');
 };
 
+subtest 'the time that a statement rests is not counted' => sub {
+    my $rows    = 300_000;
+    my $timeout = 2 * $slow;
+    my $socket  = begin(rows_to($rows), small => 1, members => { timeout => "${timeout}s" });
+    my ($got) = receive($socket, bytes => 1000);
+    sleep $timeout + 0.2;
+    is busy(), 1, 'it rests after its timeout';
+    ($got) = to_the_end($socket, $got);
+    like $got, qr/\{"end":true,"rows":$rows\}/, 'and ends well';
+};
+
 subtest 'an error after rows' => sub {
     my $sql = rows_to(200_000) =~ s/'row ' \|\| x/CASE WHEN x = 150000 THEN json('{') ELSE x END/r;
     my $reply = sql($sql, @ndjson);
