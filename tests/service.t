@@ -8,6 +8,7 @@ use Crowd;
 use Jackdaw;
 use JSON::PP;
 use Service;
+use Socket ();
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -266,12 +267,18 @@ is $server->stop, 0, 'it ends well';
 subtest 'requests a second, statements at the same time' => sub {
     my $server = Service::start(
         few => { 'a.sql' => "-- GET /x\nSELECT 1 AS x;\n", 'service.conf' => "requests_per_second = 5\n" },
-        narrow => { 'a.sql' => <<'SQL', 'service.conf' => "max_statements = 2\n" });
+        narrow => { 'migrations/0001_t.sql' => "CREATE TABLE t(x INTEGER);\n",
+            'service.conf' => "max_statements = 2\n", 'a.sql' => <<'SQL' });
 -- GET /long/{n}
 -- reply: one
 -- timeout: 3s
 -- cache: off
 WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 1000000000) SELECT max(x) + :n AS m FROM c;
+
+-- POST /write
+-- reply: none
+-- timeout: 2s
+INSERT INTO t WITH RECURSIVE c(x) AS (SELECT :n UNION ALL SELECT x + 1 FROM c WHERE x < 1000000000) SELECT x FROM c;
 SQL
     my @statuses = map { $server->get('/few/x')->{status} } 1 .. 12;
     is scalar(grep { $_ == 200 } @statuses[0 .. 4]), 5, 'a second\'s worth at once';
@@ -291,6 +298,18 @@ SQL
     cmp_ok $count{503} // 0, '>=', 1, 'others are refused';
     is $count{503} + $count{504}, 6, 'and that is all';
     is $server->metric('jackdaw_service_statements', qr/narrow/), 0, 'and none is left over';
+    for my $request ([GET => '/narrow/long/9'], [POST => '/narrow/write']) {
+        my $connection = $server->connect;
+        $connection->send_request(@$request, content => $request->[0] eq 'POST' ? '{"n":1}' : undef,
+            headers => { 'Content-Type' => 'application/json' });
+        $server->wait_until(3, sub { $server->metric('jackdaw_service_statements', qr/narrow/) });
+        is $server->metric('jackdaw_service_statements', qr/narrow/), 1, "$request->[0] is counted";
+        # A reset: the connection ends while the request waits.
+        setsockopt $connection->socket, Socket::SOL_SOCKET(), Socket::SO_LINGER(), pack 'ii', 1, 0;
+        close $connection->socket;
+        $server->wait_until(10, sub { !$server->metric('jackdaw_service_statements', qr/narrow/) });
+        is $server->metric('jackdaw_service_statements', qr/narrow/), 0, 'and no longer when its client has left';
+    }
     is $server->stop, 0;
 };
 

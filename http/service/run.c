@@ -69,6 +69,16 @@ run_free(struct run *run)
 	free(run);
 }
 
+/* The statement is over; also where its client has left, and nobody finishes
+ * the request. */
+static void
+end_counted(struct run *run)
+{
+	if (run->counted)
+		limit_statement_end(run->route->service);
+	run->counted = false;
+}
+
 /* request->free_work: on the worker that the request ends on. */
 static void
 run_give(void *work) ON_WORKER
@@ -76,6 +86,7 @@ run_give(void *work) ON_WORKER
 	struct local *local = local_self();
 	struct run *run = work;
 
+	end_counted(run);
 	run_forget(run);
 	if (local->free_run_count >= RUNS_KEEP ||
 	    run->body.capacity > RUN_BUFFER_KEEP) {
@@ -436,8 +447,7 @@ finish_read(struct request *request) ON_WORKER
 {
 	struct run *run = request->work;
 
-	if (run->counted)
-		limit_statement_end(request->service);
+	end_counted(run);
 	if (!run->not_modified)
 		learn(counters_of(run->route), run);
 	count_care(run);
@@ -565,9 +575,7 @@ give_up(struct run *run) ON_WORKER
 	if (run->leads)
 		flight_land(local_self()->server->flights, request, NULL);
 	run->leads = false;
-	if (run->counted)
-		limit_statement_end(request->service);
-	run->counted = false;
+	end_counted(run);
 }
 
 static void
@@ -680,7 +688,7 @@ finish_write(struct request *request) ON_WORKER
 	struct run *run = request->work;
 	const struct sql_write *write = &run->write;
 
-	limit_statement_end(request->service);
+	end_counted(run);
 	run->err = write->item.err;
 	run->run_ns = write->run_ns;
 	if (run->err && run->refused)
@@ -706,6 +714,7 @@ start_write(struct run *run) ON_WORKER
 			      "at the same time");
 		return;
 	}
+	run->counted = true;
 	memset(write, 0, sizeof(*write));
 	run->ops_run = 0;
 	write->ops = run->ops;
@@ -714,7 +723,7 @@ start_write(struct run *run) ON_WORKER
 	write->arg = run;
 	write->timeout_ns = timeout_ns(run->route);
 	if (!request_wait_sql(request, sql_of(run), write, finish_write))
-		limit_statement_end(request->service);
+		end_counted(run);
 }
 
 /* ---- requests ------------------------------------------------------------ */
