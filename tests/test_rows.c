@@ -172,8 +172,8 @@ texts_and_blobs(void)
 	struct buffer out;
 
 	buffer_init(&out, 1 << 20);
-	is_str(value_text(&out, (struct sql_value){ SQL_NULL }, false), "null",
-	       "NULL");
+	is_str(value_text(&out, (struct sql_value){ .kind = SQL_NULL }, false),
+	       "null", "NULL");
 	is_str(value_text(&out, bytes(SQL_TEXT, "", 0), false), "\"\"",
 	       "empty text");
 	is_str(value_text(&out, bytes(SQL_TEXT, "a\"b\\\n\t\x01\x7f", 8),

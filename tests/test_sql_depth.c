@@ -303,8 +303,7 @@ nested_values_leave_room(void)
 		"SELECT json(?)",
 		"SELECT json_valid(?)",
 		"SELECT json_extract(?, '$[0]')",
-		"SELECT count(*) FROM "
-		"json_tree(?)",
+		"SELECT count(*) FROM json_tree(?)",
 		"SELECT json_patch('{}', ?)",
 		"SELECT json_array(json(?))",
 		"SELECT json_set('{}', '$.a', json(?))",
