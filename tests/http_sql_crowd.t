@@ -27,7 +27,7 @@ subtest 'more readers than connections' => sub {
     is +($status{504} // 0) + ($status{503} // 0), 20, 'each ends with 504, or 503 when it had no turn';
     ok $status{504}, 'some had one';
     is sql('SELECT 1')->{status}, 200, 'the next is answered';
-    ends('none is held');
+    ends('none is held', 6);
 };
 
 subtest 'who rests makes way for who waits' => sub {
@@ -47,7 +47,7 @@ subtest 'who rests makes way for who waits' => sub {
     }
     note "$ended ended, $refused refused";
     ok $ended, 'one that rested was told so';
-    ends('none is held');
+    ends('none is held', 6);
     # Slow threads are two.
     my $rows = int 300_000 / $slow;
     my $sort = "SELECT x, text, hex(text) AS h FROM (" . rows_to($rows) . ") ORDER BY x % 1000, x";
@@ -59,7 +59,7 @@ subtest 'who rests makes way for who waits' => sub {
     ok $server->wait_until(10, sub { sql($sort)->{status} == 200 }), 'a slow thread, too';
     note sprintf 'after %.1f s', time - $begin;
     close $_ for @resting;
-    ends('none is held');
+    ends('none is held', 6);
 };
 
 subtest 'many at once, of which some leave' => sub {

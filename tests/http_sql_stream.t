@@ -87,7 +87,7 @@ subtest 'one that stops reading holds its snapshot for a while only' => sub {
     sleep 0.3;
     cmp_ok +(cpu() - $cpu), '<', 0.4 * $slow, 'and costs nothing';
     cmp_ok $server->rss - $before, '<', (4 << 20) * ($slow > 1 ? 8 : 1), 'but bounded memory';
-    ends("after $snapshot s it is ended", $snapshot / $slow + 2);
+    ends("after $snapshot s it is ended", $snapshot / $slow + 2, 1);
     cmp_ok time - $begin, '>', $snapshot * 0.5, 'not before';
     my ($got) = to_the_end($socket, $first);
     my ($text, $whole) = chunks($got);
@@ -148,6 +148,13 @@ subtest 'an error after rows' => sub {
     my $last = $json->decode($lines[-1]);
     is $last->{error}{status}, 400, 'and the error';
     like $last->{error}{detail}, qr/JSON/i, 'with its reason';
+    # 20 MiB and more in base64.
+    my $wide = join ', ', map { "CASE WHEN x = 50000 THEN zeroblob(1000000) END AS b$_" } 1 .. 20;
+    $reply = sql(rows_to(60_000) =~ s/'row ' \|\| x AS text/$wide/r, @ndjson);
+    @lines = split /\n/, $reply->{content};
+    is scalar @lines, 50_000, 'a row that is too large for a line';
+    is scalar(grep { !/^\{"x":\d+(?:,"b\d+":null){20}\}$/ } @lines[0 .. 49_998]), 0, 'leaves those before it whole';
+    is $json->decode($lines[-1])->{error}{status}, 413, 'and is said';
 };
 
 subtest 'rows that come slowly are not held back' => sub {

@@ -111,12 +111,20 @@ sub cpu {
     return ($fields[11] + $fields[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
 }
 
-# The statements of clients that left have ended.
+# The statements of clients that left have ended, and their requests; but not
+# those of so many others.
 sub ends {
-    my ($name, $seconds) = @_;
+    my ($name, $seconds, $others) = @_;
     my $begin = time;
-    my $ended = $server->wait_until($seconds // 2, sub { (busy() // 0) == 0 });
-    ok $ended, $name or diag 'busy readers: ' . (busy() // 'unknown');
+    # The one that asks is in flight itself.
+    my ($busy, $flying);
+    my $ended = $server->wait_until($seconds // 2, sub {
+        my $metrics = $server->metrics;
+        $busy   = $server->metric('jackdaw_database_readers_busy', undef, $metrics) // 'unknown';
+        $flying = $server->metric('jackdaw_http_requests_in_flight', undef, $metrics) // 'unknown';
+        return $busy eq '0' && $flying eq 1 + ($others // 0);
+    });
+    ok $ended, $name or diag "busy readers: $busy, requests in flight: $flying";
     note sprintf '%.2f s', time - $begin;
 }
 
