@@ -190,6 +190,12 @@ subtest 'a client that leaves ends its statement' => sub {
             $ways{$way}->($socket);
             ends("ended: $way, $accept");
         }
+        # Rows come, and then none: it has taken all there is.
+        my $silent = begin(rows_to(0) . ' WHERE x < 20000');
+        my ($got) = receive($silent, bytes => 500_000, seconds => 1);
+        like $got, qr/"x":1\d{4},/, 'rows came';
+        $ways{$way}->($silent);
+        ends("ended: $way while the stream has nothing to say");
         next if $way eq 'sends no more';    # it may read on
         my $socket = begin(rows_to(0));
         receive($socket, bytes => 100_000);
