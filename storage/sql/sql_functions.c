@@ -253,18 +253,21 @@ sql_functions_add(struct sql_connection *connection)
 		const char *name;
 		int args;
 		void (*run)(sqlite3_context *, int, sqlite3_value **);
+		int flags;
 	} functions[] = {
-		{ "kv_get", 2, run_kv_get },
-		{ "fail", 1, run_fail },
-		{ "fail", 2, run_fail },
+		{ "kv_get", 2, run_kv_get, 0 },
+		{ "fail", 1, run_fail, 0 },
+		{ "fail", 2, run_fail, 0 },
+		{ "printf", -1, sql_run_printf, SQLITE_DETERMINISTIC },
+		{ "format", -1, sql_run_printf, SQLITE_DETERMINISTIC },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(functions); i++) {
 		/* Not deterministic: SQLite would call fail() ahead. */
 		int rc = sqlite3_create_function_v2(
 			connection->db, functions[i].name, functions[i].args,
-			SQLITE_UTF8 | SQLITE_INNOCUOUS, connection,
-			functions[i].run, NULL, NULL, NULL);
+			SQLITE_UTF8 | SQLITE_INNOCUOUS | functions[i].flags,
+			connection, functions[i].run, NULL, NULL, NULL);
 
 		if (rc)
 			return rc;

@@ -12,6 +12,7 @@
  *   sql_step.c       running one: slices, deadlines, errors, values
  *   sql_deps.c       what was read: version words
  *   sql_functions.c  kv_get(), fail()
+ *   sql_printf.c     printf() and format(), bounded
  *   sql_vtab.c       the table kv
  *   sql_plan.c       plans, full scans
  *   sql_pool.c       readers, and who waits for one
@@ -348,6 +349,9 @@ int sql_authorize(void *connection, int action, const char *first,
 		  const char *second, const char *database, const char *inner);
 /* sql_functions.c, sql_vtab.c; SQLite's codes. */
 int sql_functions_add(struct sql_connection *connection);
+/* printf(): a function of SQLite's. */
+void sql_run_printf(sqlite3_context *context, int count,
+		    sqlite3_value **values);
 int sql_vtab_add(struct sql_connection *connection);
 /* sql_step.c: the progress handler, every SQL_OPS_PER_LOOK operations. */
 enum { SQL_OPS_PER_LOOK = 150 };
