@@ -235,6 +235,10 @@ work(void *argument)
 
 		if (job) {
 			job->run(job); /* which may free it */
+			HANDS_OVER(&slow->jobs);
+			/* Pairs with slow_settle(): who sees 0 frees what the
+			 * job has touched last. */
+			ck_pr_fence_release();
 			ck_pr_dec_uint(&slow->jobs);
 		} else if (ck_pr_load_uint(&slow->closing)) {
 			break;
@@ -361,6 +365,18 @@ slow_destroy(struct slow *slow)
 	assert(slow_waiting(slow) == 0);
 	pthread_mutex_destroy(&slow->lock);
 	free(slow);
+}
+
+void
+slow_settle(const struct slow *slow)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+
+	while (slow_waiting(slow))
+		nanosleep(&moment, NULL);
+	/* Pairs with the fence in work(). */
+	ck_pr_fence_acquire();
+	TAKES_OVER((void *)(uintptr_t)&slow->jobs);
 }
 
 void

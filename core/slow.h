@@ -36,6 +36,8 @@ void slow_set_idle(struct slow *slow, uint64_t idle_ns);
 /* Any thread; never blocks. ERR_NOMEM: no thread could be made and there is
  * none; the job was not taken. */
 MUST_CHECK enum err slow_submit(struct slow *slow, struct slow_job *job);
+/* When nobody submits any more: waits until the last job has run. */
+void slow_settle(const struct slow *slow);
 /* Jobs that wait or run. */
 unsigned slow_waiting(const struct slow *slow);
 /* On a slow thread: its index, below SLOW_THREADS. Asserts elsewhere. */

@@ -459,17 +459,19 @@ drain(struct daemon *daemon, const sigset_t *signals)
 	return is_drained(&daemon->server);
 }
 
-/* An item is posted to its shard before that is woken: a request may have ended
- * while its committer is between the two. */
+/* A parcel is posted to its shard before that is woken: a request may have
+ * ended while its committer or its slow thread is between the two. */
 static void
 settle(struct server *server)
 {
 	for (unsigned i = 0; i < server_store_count(server); i++)
 		lane_settle(kv_lane(server->stores[i]));
 	for (unsigned i = 0; i < server->database_count; i++)
-		lane_settle(sql_lane(server->databases[i]));
+		sql_settle(server->databases[i]);
 	if (server->deploys)
 		deploys_settle(server->deploys);
+	if (server->slow)
+		slow_settle(server->slow);
 }
 
 static void

@@ -116,6 +116,9 @@ struct sql_options {
 MUST_CHECK enum err sql_open(struct sql **out,
 			     const struct sql_options *options, char *message,
 			     size_t message_size);
+/* Before it is closed, when nobody submits any more: ends a check in the
+ * background, and waits until the committer has woken the last source. */
+void sql_settle(struct sql *sql);
 /* Commits what was submitted, checkpoints. No reader is taken by then. */
 void sql_close(struct sql *sql);
 

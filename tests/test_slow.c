@@ -244,6 +244,34 @@ destroying_runs_what_waits(void)
 	ok(true, "a lane without any job can be destroyed");
 }
 
+static void
+end_late(struct slow_job *link)
+{
+	sleep_ms(20);
+	job_of(link)->ended = 1; /* plainly: what the settler may read */
+}
+
+static void
+settling_waits_for_the_end_of_the_last(void)
+{
+	enum { JOBS = 3 };
+	struct slow *slow = new_slow(0);
+	struct job jobs[JOBS] = { 0 };
+	uint64_t ended = 0;
+
+	slow_settle(slow);
+	for (int i = 0; i < JOBS; i++) {
+		jobs[i].job.run = end_late;
+		submit(slow, &jobs[i].job);
+	}
+	slow_settle(slow);
+	for (int i = 0; i < JOBS; i++)
+		ended += jobs[i].ended;
+	is_u64(ended, JOBS, "all have ended");
+	is_u64(slow_waiting(slow), 0, "and none waits");
+	slow_destroy(slow);
+}
+
 /* ---- every job once ----------------------------------------------------- */
 
 enum { SUBMITTERS = 4, EACH = 64 };
@@ -390,6 +418,7 @@ main(void)
 	an_idle_thread_is_used_again();
 	jobs_begin_in_order_two_at_a_time();
 	destroying_runs_what_waits();
+	settling_waits_for_the_end_of_the_last();
 	each_job_of_a_crowd_runs_once(rounds / 20);
 	no_job_is_left_by_a_thread_that_ends(rounds / 2);
 	return tap_done();

@@ -49,7 +49,7 @@ deploys_settle(struct deploys *deploys)
 	for (struct tenant *tenant = deploys->tenants; tenant;
 	     tenant = tenant->next)
 		if (tenant->sql)
-			lane_settle(sql_lane(tenant->sql));
+			sql_settle(tenant->sql);
 	pthread_mutex_unlock(&deploys->lock);
 }
 

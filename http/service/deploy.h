@@ -21,8 +21,8 @@ struct deploys;
 /* Publishes the first catalog, an empty one. What it opens it opens with
  * server's config, sequence, slow lane, stores and on_fault. */
 MUST_CHECK enum err deploys_create(struct server *server, struct deploys **out);
-/* After the workers have ended, before the shards: waits until the committers
- * of the services' databases have woken the last shard. */
+/* After the workers have ended, before the shards: settles the databases of
+ * the services. */
 void deploys_settle(struct deploys *deploys);
 /* After the workers have ended: closes the databases. */
 void deploys_destroy(struct deploys *deploys);

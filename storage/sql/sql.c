@@ -218,6 +218,14 @@ sql_open(struct sql **out, const struct sql_options *options, char *message,
 }
 
 void
+sql_settle(struct sql *sql)
+{
+	ck_pr_store_uint(&sql->closing, 1);
+	sql_check_end(sql);
+	lane_settle(sql->lane);
+}
+
+void
 sql_close(struct sql *sql)
 {
 	ck_pr_store_uint(&sql->closing, 1);
