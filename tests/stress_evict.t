@@ -12,7 +12,7 @@ use Test::More;
 
 my $max     = 4 << 20;
 my $hot     = 50;
-my $puts    = $ENV{EVICT_PUTS} // { asan => 20_000, tsan => 12_000 }->{ Jackdaw::mode() } // 40_000;
+my $puts    = $ENV{EVICT_PUTS} // { asan => 40_000, tsan => 24_000 }->{ Jackdaw::mode() } // 60_000;
 my $load    = Jackdaw::build() . '/tests/load/load';
 my $body    = 'h' x 250;
 
