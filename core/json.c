@@ -197,6 +197,13 @@ json_i64(struct json *json, int64_t number)
 }
 
 void
+json_fixed(struct json *json, double number, unsigned decimals)
+{
+	separate(json);
+	buffer_addf(json->out, "%.*f", (int)decimals, number);
+}
+
+void
 json_bool(struct json *json, bool value)
 {
 	separate(json);

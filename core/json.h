@@ -32,6 +32,8 @@ void json_name(struct json *json, const char *name);
 void json_text(struct json *json, struct bytes text);
 void json_u64(struct json *json, uint64_t number);
 void json_i64(struct json *json, int64_t number);
+/* A finite one, with that many decimals. */
+void json_fixed(struct json *json, double number, unsigned decimals);
 void json_bool(struct json *json, bool value);
 /* null */
 void json_none(struct json *json);

@@ -27,7 +27,7 @@ struct command {
 	bool has_store;
 	const char *argument; /* "KEY"; NULL: takes none */
 	bool optional;        /* the argument may be left out */
-	uint32_t options;     /* OPTION_BIT()s beside the global ones */
+	option_mask options;  /* OPTION_BIT()s beside the global ones */
 	enum place place;
 	const char *forms; /* of --output; the first is the default */
 	command_fn run;
@@ -66,5 +66,6 @@ enum outcome service_rollback(const struct call *call);
 enum outcome service_remove(const struct call *call);
 enum outcome statements_run(const struct call *call);
 enum outcome slow_run(const struct call *call);
+enum outcome bench_run(const struct call *call);
 
 #endif

@@ -78,6 +78,22 @@ is_count(const char *text)
 	return units_u64(bytes_of(text), &number) && number > 0;
 }
 
+static bool
+is_number(const char *text)
+{
+	uint64_t number;
+
+	return units_u64(bytes_of(text), &number);
+}
+
+static bool
+is_size(const char *text)
+{
+	uint64_t size;
+
+	return units_size(bytes_of(text), &size);
+}
+
 /* A header's value: it may not end the header. */
 static bool
 is_header(const char *text)
@@ -115,12 +131,28 @@ static const struct {
 	{ OPTION_IF_MATCH, is_tag, "an entity tag" },
 	{ OPTION_IF_NONE_MATCH, is_tag, "an entity tag" },
 	{ OPTION_SORT, is_sort, "total, max, calls or rows" },
+	{ OPTION_CONNECTIONS, is_count, "a number above 0" },
+	{ OPTION_THREADS, is_count, "a number above 0" },
+	{ OPTION_DURATION, is_duration, "a duration such as 500ms, 30s or 5m" },
+	{ OPTION_WARMUP, is_lifetime, "a duration such as 0s or 500ms" },
+	{ OPTION_REQUESTS, is_count, "a number above 0" },
+	{ OPTION_RATE, is_count, "requests per second, a number above 0" },
+	{ OPTION_BODY_SIZE, is_size, "a size such as 512 or 64K" },
+	{ OPTION_KEYS, is_count, "a number above 0" },
+	{ OPTION_SEED, is_number, "a number" },
 };
 
 static const enum option_name rivals[][2] = {
 	{ OPTION_URL, OPTION_SOCKET },
 	{ OPTION_VALUE, OPTION_FILE },
 	{ OPTION_EXECUTE, OPTION_FILE },
+	{ OPTION_BODY, OPTION_BODY_SIZE },
+	{ OPTION_DURATION, OPTION_REQUESTS },
+	{ OPTION_RATE, OPTION_REQUESTS },
+	{ OPTION_FIND_RATE, OPTION_REQUESTS },
+	{ OPTION_REQUEST, OPTION_METHOD },
+	{ OPTION_REQUEST, OPTION_BODY },
+	{ OPTION_REQUEST, OPTION_BODY_SIZE },
 };
 
 static bool
@@ -166,16 +198,34 @@ long_options(struct option *out)
 	out[OPTION_COUNT] = (struct option){ 0 };
 }
 
+/* A colon first, then each letter, with a colon if it has an argument. */
+enum { LETTERS_SIZE = 1 + 2 * OPTION_COUNT + 1 };
+
+static void
+short_options(char letters[LETTERS_SIZE])
+{
+	*letters++ = ':';
+	for (int i = 0; i < OPTION_COUNT; i++) {
+		if (!table[i].letter)
+			continue;
+		*letters++ = table[i].letter;
+		if (table[i].argument)
+			*letters++ = ':';
+	}
+	*letters = '\0';
+}
+
 static bool
 collect(struct options *options, int argc, char **argv)
 {
 	struct option longs[OPTION_COUNT + 1];
+	char letters[LETTERS_SIZE];
 	int found;
 
 	long_options(longs);
+	short_options(letters);
 	opterr = 0;
-	while ((found = getopt_long(argc, argv, ":s:o:f:n:e:hVy", longs,
-				    NULL)) != -1) {
+	while ((found = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
 		int name = name_of(found);
 
 		if (found == ':') {
@@ -187,21 +237,33 @@ collect(struct options *options, int argc, char **argv)
 			return false;
 		}
 		options->text[name] = optarg ? optarg : "";
-		if (name == OPTION_EXECUTE)
-			options->execute[options->execute_count++] = optarg;
+		options->given[options->given_count++] =
+			(struct option_given){ (enum option_name)name,
+					       options->text[name] };
 	}
 	options->words = argv + optind;
 	options->word_count = (unsigned)(argc - optind);
 	return true;
 }
 
+/* At least as many as options are given: "-hVy" are three. */
+static size_t
+letters_max(int argc, char **argv)
+{
+	size_t sum = 1;
+
+	for (int i = 0; i < argc; i++)
+		sum += strlen(argv[i]);
+	return sum;
+}
+
 bool
 options_parse(struct options *options, int argc, char **argv)
 {
 	*options = (struct options){ 0 };
-	/* More than are given. */
-	options->execute = calloc((size_t)argc + 1, sizeof(*options->execute));
-	if (!options->execute) {
+	options->given =
+		calloc(letters_max(argc, argv), sizeof(*options->given));
+	if (!options->given) {
 		say("%s", err_text(ERR_NOMEM));
 		return false;
 	}
@@ -221,5 +283,17 @@ options_parse(struct options *options, int argc, char **argv)
 void
 options_fini(struct options *options)
 {
-	free(options->execute);
+	free(options->given);
+}
+
+const char *
+options_next(const struct options *options, enum option_name name, unsigned *at)
+{
+	while (*at < options->given_count) {
+		const struct option_given *given = &options->given[(*at)++];
+
+		if (given->name == name)
+			return given->text;
+	}
+	return NULL;
 }

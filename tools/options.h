@@ -37,7 +37,24 @@
 	X(NAME, "name", 0, "NAME") \
 	X(PURGE, "purge", 0, NULL) \
 	X(YES, "yes", 'y', NULL) \
-	X(SORT, "sort", 0, "total|max|calls|rows")
+	X(SORT, "sort", 0, "total|max|calls|rows") \
+	X(CONNECTIONS, "connections", 'c', "N") \
+	X(THREADS, "threads", 't', "N") \
+	X(DURATION, "duration", 'd', "DURATION") \
+	X(WARMUP, "warmup", 0, "DURATION") \
+	X(REQUESTS, "requests", 0, "N") \
+	X(RATE, "rate", 'r', "R") \
+	X(METHOD, "method", 'm', "METHOD") \
+	X(HEADER, "header", 'H', "'NAME: VALUE'") \
+	X(BODY, "body", 0, "TEXT|@FILE") \
+	X(BODY_SIZE, "body-size", 0, "SIZE") \
+	X(REQUEST, "request", 0, "'WEIGHT METHOD PATH [BODY]'") \
+	X(REQUEST_HEADER, "request-header", 0, "'INDEX NAME: VALUE'") \
+	X(KEYS, "keys", 0, "N") \
+	X(ZIPF, "zipf", 0, "S") \
+	X(SEED, "seed", 0, "N") \
+	X(EXPECT, "expect", 0, "LIST") \
+	X(FIND_RATE, "find-rate", 0, "'p99=5ms'")
 
 enum option_name {
 #define OPTION_ENUM(name, text, letter, argument) OPTION_##name,
@@ -46,15 +63,22 @@ enum option_name {
 		OPTION_COUNT
 };
 
-#define OPTION_BIT(name) (UINT32_C(1) << OPTION_##name)
+/* A set of options. */
+typedef uint64_t option_mask;
+#define OPTION_BIT(name) ((option_mask)1 << OPTION_##name)
+static_assert(OPTION_COUNT <= 64, "an option_mask has a bit for each");
 enum { OPTION_GLOBAL_LAST = OPTION_VERSION }; /* so far, for any command */
 
 struct options {
-	/* The argument, "" for one that takes none, NULL where not given. */
+	/* The argument, "" for one that takes none, NULL where not given; the
+	 * last one where it was given more than once. */
 	const char *text[OPTION_COUNT];
-	/* Each --execute, in order. */
-	const char **execute;
-	unsigned execute_count;
+	/* All that were given, in order: see options_next(). */
+	struct option_given {
+		enum option_name name;
+		const char *text;
+	} * given;
+	unsigned given_count;
 	bool json;           /* --output json */
 	uint64_t timeout_ms; /* 0: not given */
 	/* What is no option, in order. */
@@ -66,6 +90,11 @@ struct options {
  * runs options_fini() in any case. */
 MUST_CHECK bool options_parse(struct options *options, int argc, char **argv);
 void options_fini(struct options *options);
+
+/* For an option that may be repeated: its next argument, NULL after the last.
+ *	for (unsigned at = 0; (text = options_next(options, name, &at));) */
+const char *options_next(const struct options *options, enum option_name name,
+			 unsigned *at);
 
 /* "--ttl", and the text that stands for its argument or NULL. */
 const char *option_long(enum option_name name);

@@ -252,10 +252,12 @@ run_arguments(const struct session *session)
 {
 	const struct options *options = session->call->options;
 	enum outcome outcome = OUTCOME_OK;
+	const char *text;
+	unsigned at = 0;
 
-	for (unsigned i = 0;
-	     i < options->execute_count && outcome == OUTCOME_OK; i++)
-		outcome = script_text(session, bytes_of(options->execute[i]));
+	while (outcome == OUTCOME_OK &&
+	       (text = options_next(options, OPTION_EXECUTE, &at)))
+		outcome = script_text(session, bytes_of(text));
 	return outcome;
 }
 
@@ -276,7 +278,7 @@ sql_run(const struct call *call)
 		return OUTCOME_USAGE;
 	}
 	text_begin();
-	if (call->options->execute_count > 0)
+	if (call->options->text[OPTION_EXECUTE])
 		return run_arguments(&session);
 	if (file && strcmp(file, "-"))
 		return script_run(&session, file);
