@@ -72,7 +72,8 @@ sub run {
 
 # Options: conf (the text of a configuration file), args, env, nofile (the
 # limit of descriptors), dir (the data folder, to be kept), listen (default
-# 127.0.0.1:0; undef leaves it to conf), wait => 0 (do not wait for /readyz).
+# 127.0.0.1:0; undef leaves it to conf), wait => 0 (do not wait for /readyz),
+# daemon (another binary), under (a command that it is given to).
 sub start {
     my ($class, %options) = @_;
     my $self = bless { options => \%options }, $class;
@@ -85,7 +86,7 @@ sub start {
 sub _launch {
     my ($self) = @_;
     my $options = $self->{options};
-    my @command = (daemon());
+    my @command = (@{ $options->{under} // [] }, $options->{daemon} // daemon());
     if (defined $options->{conf}) {
         $self->{conf} = "$self->{tmp}/jackdaw.conf";
         $self->write_conf($options->{conf});
