@@ -40,7 +40,9 @@ void __tsan_switch_to_fiber(void *fiber, unsigned flags);
  * 3.2.3, AAPCS64 6.1)
  *
  * Both stacks have the same layout when the stack pointer changes, so the
- * unwinder's notes stay true. context_start has no caller to unwind to.
+ * unwinder's notes stay true. context_base, of which context_start is all but
+ * the first instruction, has no caller to unwind to: an unwinder looks for the
+ * notes of what stands before a return address.
  */
 void context_swap(void **save, void *load)
 	__attribute__((visibility("hidden")));
@@ -91,12 +93,14 @@ __asm__(
 	"	jmp *%rcx\n"
 	END("context_swap")
 
-	FUNCTION("context_start")
+	FUNCTION("context_base")
 	"	.cfi_undefined %rip\n"
+	"	nop\n"
+	"context_start:\n"
 	"	movq %r12, %rdi\n"
 	"	callq *%r13\n"
 	"	ud2\n"
-	END("context_start"));
+	END("context_base"));
 /* clang-format on */
 
 enum { FRAME_WORDS = 8, FRAME_ARG = 4, FRAME_ENTRY = 3, FRAME_RETURN = 7 };
@@ -165,13 +169,15 @@ __asm__(
 	"	br x16\n"
 	END("context_swap")
 
-	FUNCTION("context_start")
+	FUNCTION("context_base")
 	"	.cfi_undefined x30\n"
+	"	nop\n"
+	"context_start:\n"
 	"	hint #34\n" /* bti c */
 	"	mov x0, x19\n"
 	"	blr x20\n"
 	"	brk #1\n"
-	END("context_start"));
+	END("context_base"));
 /* clang-format on */
 
 enum { FRAME_WORDS = 22, FRAME_ARG = 2, FRAME_ENTRY = 3, FRAME_RETURN = 13 };

@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/profile: what is sampled, of whom, and how it reads.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/affinity.h"
+#include "core/clock.h"
+#include "core/fiber_context.h"
+#include "core/profile.h"
+#include "tests/tap.h"
+
+enum { TEXT_MAX = 4 << 20 };
+
+/* ---- work ---------------------------------------------------------------- */
+
+static uint64_t
+cpu_ns(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
+}
+
+static volatile uint64_t sink;
+
+__attribute__((noinline)) static void
+innermost(void)
+{
+	for (unsigned i = 0; i < 100000; i++)
+		sink += i * sink + 1;
+}
+
+__attribute__((noinline)) static void
+busy_loop(uint64_t ns)
+{
+	uint64_t end = cpu_ns() + ns;
+
+	while (cpu_ns() < end)
+		innermost();
+	/* So that the call above is none in its place. */
+	sink++;
+}
+
+/* ---- reading ------------------------------------------------------------- */
+
+struct text {
+	struct buffer folded;
+	struct profile_figures figures;
+};
+
+static struct text
+take(struct profile *profile)
+{
+	struct text text;
+
+	profile_end(profile);
+	profile_figures(profile, &text.figures);
+	buffer_init(&text.folded, TEXT_MAX);
+	profile_write(profile, &text.folded);
+	buffer_add(&text.folded, "", 1);
+	profile_destroy(profile);
+	return text;
+}
+
+/* Samples of the lines that contain all of the words. */
+static uint64_t
+samples_with(const struct text *text, const char *a, const char *b)
+{
+	const char *line = text->folded.data;
+	uint64_t sum = 0;
+
+	while (*line) {
+		const char *end = strchr(line, '\n');
+		char copy[8192];
+
+		snprintf(copy, sizeof(copy), "%.*s", (int)(end - line), line);
+		if (strstr(copy, a) && (!b || strstr(copy, b)))
+			sum += strtoull(strrchr(copy, ' ') + 1, NULL, 10);
+		line = end + 1;
+	}
+	return sum;
+}
+
+static void
+show(const struct text *text)
+{
+	printf("# samples %llu dropped %llu\n# %s\n",
+	       (unsigned long long)text->figures.samples,
+	       (unsigned long long)text->figures.dropped, text->folded.data);
+}
+
+static struct profile *
+begin(unsigned hz)
+{
+	struct profile *profile = NULL;
+
+	if (profile_begin(&profile, hz))
+		abort();
+	return profile;
+}
+
+/* ---- one thread ---------------------------------------------------------- */
+
+static void
+a_busy_function_is_what_is_seen(void)
+{
+	struct profile *profile = begin(200);
+	struct text text;
+
+	profile_mark_set(PROFILE_TASK, "GET /b/row/{id}");
+	busy_loop(400 * NS_PER_MS);
+	profile_mark_set(PROFILE_OTHER, NULL);
+	text = take(profile);
+	/* 80 are due. The timer looks at the kernel's ticks only, but counts
+	 * what is between them. */
+	ok(text.figures.samples >= 60 && text.figures.samples <= 100,
+	   "the rate is that of the CPU time: %llu of 80",
+	   (unsigned long long)text.figures.samples);
+	is_u64(text.figures.dropped, 0, "nothing is dropped");
+	ok(samples_with(&text, ";busy_loop", NULL) * 100 >=
+		   text.figures.samples * 80,
+	   "four of five are in the busy function");
+	ok(samples_with(&text, ";busy_loop;innermost ", NULL) * 100 >=
+		   text.figures.samples * 80,
+	   "what it calls is below it");
+	if (!ok(samples_with(&text, "main;route GET /b/row/{id};task;",
+			     ";main;") *
+				100 >=
+			text.figures.samples * 80,
+		"with thread, route and kind, and the functions from main on"))
+		show(&text);
+	is_u64(samples_with(&text, ";", NULL), text.figures.samples,
+	       "the lines add up to the figures");
+	buffer_fini(&text.folded);
+}
+
+static void
+waiting_is_not_sampled(void)
+{
+	const struct timespec while_ = { .tv_nsec = 200000000 };
+	struct profile *profile = begin(1000);
+	struct text text;
+
+	nanosleep(&while_, NULL);
+	text = take(profile);
+	ok(text.figures.samples < 20, "a thread that sleeps: %llu samples",
+	   (unsigned long long)text.figures.samples);
+	buffer_fini(&text.folded);
+}
+
+static void
+one_at_a_time(void)
+{
+	struct profile *profile = begin(10), *other = NULL;
+	struct text text;
+
+	ok(profile_begin(&other, 10) == ERR_LOCKED, "the second is refused");
+	text = take(profile);
+	buffer_fini(&text.folded);
+	profile = begin(10);
+	ok(profile != NULL, "after the first has ended there may be another");
+	text = take(profile);
+	is_str(text.folded.data, "", "an empty profile is no line");
+	buffer_fini(&text.folded);
+}
+
+/* Deep stacks fill the ring sooner. */
+__attribute__((noinline)) static void
+deep(unsigned depth, uint64_t ns)
+{
+	if (depth > 0)
+		deep(depth - 1, ns);
+	else
+		busy_loop(ns);
+	sink++;
+}
+
+static void
+what_does_not_fit_is_counted(void)
+{
+	struct profile *profile = begin(1000);
+	struct text text;
+	uint64_t end = cpu_ns() + 30 * NS_PER_S, deep_;
+
+	/* Nobody collects. */
+	do {
+		deep(200, 50 * NS_PER_MS);
+		profile_figures(profile, &text.figures);
+	} while (!text.figures.dropped && cpu_ns() < end);
+	ok(text.figures.dropped > 0, "samples without room are dropped");
+	profile_collect(profile);
+	busy_loop(50 * NS_PER_MS);
+	text = take(profile);
+	ok(text.figures.samples > 50, "the others are there");
+	is_u64(samples_with(&text, ";", NULL), text.figures.samples,
+	       "and add up");
+	deep_ = samples_with(&text, ";deep;deep;", NULL);
+	ok(deep_ > 20 &&
+		   samples_with(&text, ";other;[cut off];deep", NULL) == deep_,
+	   "a stack that is too deep says that it is cut off");
+	ok(samples_with(&text, ";busy_loop", NULL) > deep_ + 20,
+	   "after a collection there is room again");
+	buffer_fini(&text.folded);
+}
+
+/* ---- labels -------------------------------------------------------------- */
+
+static void
+labels_stay(void)
+{
+	char text[] = "GET /a";
+	const char *label = profile_label(text);
+
+	ok(label != text && label == profile_label("GET /a"),
+	   "the same text has the same label");
+	text[5] = 'b';
+	is_str(label, "GET /a", "it is a copy");
+	ok(profile_label(text) != label, "another text has another");
+}
+
+static void
+labels_cannot_break_lines(void)
+{
+	struct profile *profile = begin(200);
+	struct text text;
+
+	profile_mark_set(PROFILE_TASK, "GET /a;b\nc 7");
+	busy_loop(100 * NS_PER_MS);
+	profile_mark_set(PROFILE_OTHER, NULL);
+	text = take(profile);
+	ok(samples_with(&text, ";route GET /a_b_c 7;task;", NULL) > 0,
+	   "a field has no separator in it");
+	buffer_fini(&text.folded);
+}
+
+/* ---- threads ------------------------------------------------------------- */
+
+struct crew {
+	const char *name;
+	uint64_t ns;
+};
+
+__attribute__((noinline)) static void *
+work_thread(void *arg)
+{
+	const struct crew *crew = arg;
+
+	profile_thread_begin(crew->name);
+	busy_loop(crew->ns);
+	profile_thread_end();
+	return NULL;
+}
+
+static void
+each_thread_has_its_own(void)
+{
+	static const struct crew crews[] = { { "long", 300 * NS_PER_MS },
+					     { "short", 100 * NS_PER_MS } };
+	struct profile *profile = begin(200);
+	pthread_t threads[2];
+	struct text text;
+	uint64_t long_, short_;
+
+	/* They begin, and end, while the profile is taken. */
+	for (unsigned i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, work_thread,
+			       (void *)(uintptr_t)&crews[i]);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	text = take(profile);
+	long_ = samples_with(&text, "long;no route;other;", "busy_loop");
+	short_ = samples_with(&text, "short;no route;other;", "busy_loop");
+	if (!ok(long_ >= 45 && long_ <= 75 && short_ >= 13 && short_ <= 27,
+		"by their CPU time: %llu of 60, %llu of 20",
+		(unsigned long long)long_, (unsigned long long)short_))
+		show(&text);
+	buffer_fini(&text.folded);
+}
+
+static void *
+come_and_go(void *arg)
+{
+	for (unsigned i = 0; i < 200; i++) {
+		profile_thread_begin("guest");
+		busy_loop(50 * NS_PER_US);
+		profile_thread_end();
+	}
+	return arg;
+}
+
+static void
+begins_and_ends_at_any_time(void)
+{
+	pthread_t threads[3];
+	unsigned profiles = 0;
+
+	for (unsigned i = 0; i < 3; i++)
+		pthread_create(&threads[i], NULL, come_and_go, NULL);
+	for (; profiles < 100; profiles++) {
+		struct profile *profile = begin(1000);
+		struct text text;
+
+		busy_loop(NS_PER_MS / 4);
+		profile_collect(profile);
+		text = take(profile);
+		buffer_fini(&text.folded);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	ok(true, "%u profiles while threads come and go", profiles);
+}
+
+/* ---- fibers -------------------------------------------------------------- */
+
+static struct context home, fiber;
+
+static void
+fiber_entry(void *arg)
+{
+	context_arrive(&home);
+	for (;;) {
+		busy_loop(*(const uint64_t *)arg);
+		context_switch(&fiber, &home);
+	}
+}
+
+static void
+a_fiber_ends_at_its_base(void)
+{
+	enum { SIZE = 64 << 10 };
+	static uint64_t ns = 200 * NS_PER_MS;
+	char *stack = aligned_alloc(4096, SIZE);
+	struct profile *profile;
+	struct text text;
+	uint64_t all;
+
+	context_init_thread(&home);
+	context_init(&fiber, stack, SIZE, fiber_entry, &ns);
+	profile = begin(200);
+	context_switch(&home, &fiber);
+	text = take(profile);
+	all = samples_with(&text, "busy_loop", NULL);
+	ok(all > 20, "%llu samples on a fiber", (unsigned long long)all);
+	if (!ok(samples_with(&text, ";other;context_base;fiber_entry;busy_loop",
+			     NULL) == all,
+		"its first function is its entry"))
+		show(&text);
+	buffer_fini(&text.folded);
+
+	/* Where most of the time is switching, every instruction of it is
+	 * interrupted sooner or later. */
+	ns = 0;
+	profile = begin(1000);
+	for (uint64_t end = cpu_ns() + 500 * NS_PER_MS; cpu_ns() < end;) {
+		for (unsigned i = 0; i < 1000; i++) {
+			context_fini(&fiber);
+			context_init(&fiber, stack, SIZE, fiber_entry, &ns);
+			context_switch(&home, &fiber);
+		}
+		profile_collect(profile);
+	}
+	text = take(profile);
+	ok(samples_with(&text, "context_", NULL) > 0,
+	   "switches are interrupted: %llu of %llu samples",
+	   (unsigned long long)samples_with(&text, "context_", NULL),
+	   (unsigned long long)text.figures.samples);
+	buffer_fini(&text.folded);
+	context_fini(&fiber);
+	free(stack);
+}
+
+/* ---- what unwinders trip over -------------------------------------------- */
+
+#if defined(__x86_64__)
+/* A function whose notes say that its frame is where a register points: to
+ * nowhere. */
+void badly_noted(unsigned long rounds);
+__asm__(".text\n"
+	".globl badly_noted\n"
+	".type badly_noted, %function\n"
+	"badly_noted:\n"
+	"	.cfi_startproc\n"
+	"	pushq %rbx\n"
+	"	movq $4096, %rbx\n"
+	"	.cfi_def_cfa %rbx, 16\n"
+	"1:	decq %rdi\n"
+	"	jnz 1b\n"
+	"	popq %rbx\n"
+	"	.cfi_def_cfa %rsp, 8\n"
+	"	ret\n"
+	"	.cfi_endproc\n"
+	".size badly_noted, .-badly_noted\n");
+
+static void
+wrong_notes_cost_a_sample(void)
+{
+	struct profile *profile = begin(200);
+	uint64_t end = cpu_ns() + 200 * NS_PER_MS;
+	struct text text;
+
+	while (cpu_ns() < end)
+		badly_noted(1000000);
+	text = take(profile);
+	ok(samples_with(&text, "main;no route;other;badly_noted ", NULL) > 20,
+	   "a function that cannot be unwound is seen alone");
+	buffer_fini(&text.folded);
+}
+#else
+static void
+wrong_notes_cost_a_sample(void)
+{
+}
+#endif
+
+/* While a profile is taken other faults end the process as ever. */
+static void
+faults_are_faults(void)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct profile *profile;
+
+		/* A sanitizer reports the fault. */
+		close(STDERR_FILENO);
+		/* Another process: another thread. */
+		profile_thread_end();
+		profile_thread_begin("main");
+		profile = begin(10);
+		(void)profile;
+		signal(SIGALRM, SIG_DFL);
+		alarm(20);
+		/* Not by a store: that is a sanitizer's. */
+		raise(SIGSEGV);
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	ok(WIFSIGNALED(status) ? WTERMSIG(status) == SIGSEGV
+			       : WEXITSTATUS(status) != 0,
+	   "a fault ends the process");
+}
+
+/* ---- costs --------------------------------------------------------------- */
+
+/* The timer's signal, without the wait for it. */
+static void
+send(int number)
+{
+	siginfo_t info = { .si_signo = number, .si_code = SI_TIMER };
+
+	syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), number, &info);
+}
+
+static void
+on_nothing(int number, siginfo_t *info, void *context)
+{
+	(void)number;
+	(void)info;
+	(void)context;
+}
+
+/* Runs send() at the end of a stack of this depth. */
+__attribute__((noinline)) static uint64_t
+send_many(unsigned depth, unsigned count, int number, struct profile *profile)
+{
+	uint64_t ns;
+
+	if (depth > 0) {
+		ns = send_many(depth - 1, count, number, profile);
+		sink++;
+		return ns;
+	}
+	ns = 0;
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t begun = clock_mono_ns();
+
+		send(number);
+		ns += clock_mono_ns() - begun;
+		if (i % 100 == 99)
+			profile_collect(profile);
+	}
+	return ns / count;
+}
+
+static void
+a_sample_costs_little(void)
+{
+	enum { COUNT = 10000, DEPTH = 25 };
+	struct sigaction action = { .sa_sigaction = on_nothing,
+				    .sa_flags = SA_SIGINFO | SA_RESTART };
+	struct profile *profile = begin(1);
+	uint64_t signal_ns, sample_ns;
+	struct text text;
+
+	sigaction(SIGUSR1, &action, NULL);
+	signal_ns = send_many(DEPTH, COUNT, SIGUSR1, profile);
+	sample_ns = send_many(DEPTH, COUNT, SIGPROF, profile);
+	text = take(profile);
+	ok(text.figures.samples >= COUNT && text.figures.samples < COUNT + 5,
+	   "each signal is a sample");
+	/* 99 of them a second are 3% at 300 us. */
+	ok(sample_ns < 300 * NS_PER_US,
+	   "a sample of a stack of %d takes %llu ns, %llu more than its signal",
+	   DEPTH + 6, (unsigned long long)sample_ns,
+	   (unsigned long long)(sample_ns - signal_ns));
+	buffer_fini(&text.folded);
+}
+
+int
+main(void)
+{
+	labels_stay();
+	if (!profile_is_possible()) {
+		ok(true, "a build that cannot be profiled says so");
+		profile_thread_begin("main");
+		profile_thread_end();
+		return tap_done();
+	}
+	profile_thread_begin("main");
+	a_busy_function_is_what_is_seen();
+	waiting_is_not_sampled();
+	one_at_a_time();
+	what_does_not_fit_is_counted();
+	labels_cannot_break_lines();
+	each_thread_has_its_own();
+	begins_and_ends_at_any_time();
+	a_fiber_ends_at_its_base();
+	wrong_notes_cost_a_sample();
+	faults_are_faults();
+	a_sample_costs_little();
+	profile_thread_end();
+	return tap_done();
+}
