@@ -3,11 +3,11 @@
 # What the sharing build (tests/sharing/runtime.c) has counted.
 #
 #   my $sharing = Sharing->new;
-#   my $server = Jackdaw->start(daemon => ..., env => $sharing->env);
+#   my $server = Sharing::server(daemon => $binary, env => $sharing->env);
 #   $sharing->window('hit');  ...load...  $sharing->window(undef);
 #   $server->stop;
 #   $sharing->read($binary);
-#   my @lines = $sharing->lines('hit');
+#   my @lines = $sharing->steady('hit 1', 'hit 2');
 package Sharing;
 
 use strict;
@@ -15,7 +15,9 @@ use warnings;
 no warnings 'portable';    # addresses have 64 bits
 
 use File::Temp;
+use Jackdaw;
 use List::Util qw(min sum0);
+use Service;
 
 sub new {
     my ($class) = @_;
@@ -68,6 +70,9 @@ sub read {
     return;
 }
 
+# False: tables were full, or the daemon did not come to its end.
+sub is_complete { return $_[0]{complete} && !$_[0]{lost} }
+
 # Address => 'function (file:line)': of our own code, not of what it inlines
 # from Concurrency Kit.
 sub _places {
@@ -93,28 +98,66 @@ sub _places {
 
 # The lines of a window that two threads use and one writes. A line may be
 # fetched as often as it changes hands, which depends on who was quicker; but
-# no thread fetches it more often than it uses it, nor more often than others
-# do what makes it leave: `bound`.
+# no thread fetches it more often than it comes to use it, nor more often than
+# others do what makes it leave. The sum of that is `bound`; `among` is the same
+# if only workers had used the line: what grows with their number.
 sub lines {
     my ($self, $window) = @_;
     my @lines;
     my $all = $self->{lines}{$window} // {};
     for my $address (keys %$all) {
         my @uses = values %{ $all->{$address} };
-        my ($reads, $writes) = map { my $what = $_; sum0 map { $_->{$what} } @uses } qw(reads writes);
-        my %line = (address => $address, uses => \@uses, reads => $reads, writes => $writes,
-            fetches => sum0(map { $_->{fetches} } @uses), read_bound => 0, write_bound => 0);
-        for my $use (@uses) {
-            my $others_write = $writes - $use->{writes};
-            my $others_read  = $reads - $use->{reads};
-            $line{read_bound}  += min($use->{reads},  $others_write);
-            $line{write_bound} += min($use->{writes}, $others_write + $others_read);
-        }
-        $line{bound} = $line{read_bound} + $line{write_bound};
-        $line{false} = _is_false(@uses);
+        my @workers = grep { $self->{threads}[ $_->{thread} ] =~ /^worker/ } @uses;
+        my %line = (address => $address, uses => \@uses, false => _is_false(@uses),
+            fetches => sum0(map { $_->{fetches} } @uses), bound => _bound(@uses), among => _bound(@workers));
+        my @places = map { $self->{places}{$_} // '?' } map { keys %{ $_->{sites} } } @uses;
+        $line{parking} = !grep { !m{core/parking} } @places;
         push @lines, \%line;
     }
     return sort { $b->{bound} <=> $a->{bound} } @lines;
+}
+
+sub _bound {
+    my (@uses) = @_;
+    my ($reads, $writes) = map { my $what = $_; sum0 map { $_->{$what} } @uses } qw(reads writes);
+    my $bound = 0;
+    for my $use (@uses) {
+        my $others_write = $writes - $use->{writes};
+        my $others_read  = $reads - $use->{reads};
+        $bound += min($use->{reads}, $others_write) + min($use->{writes}, $others_write + $others_read);
+    }
+    return $bound;
+}
+
+# The same over several windows of one path: of each line the least, which is
+# what every request costs. Where the machine is busy with something else a
+# worker runs its neighbour's shard now and then, and all that belongs to it comes
+# along; but not in every window, nor each time the same.
+sub steady {
+    my ($self, @windows) = @_;
+    my %least;
+    my $first = shift @windows;
+    $least{ $_->{address} } = $_ for $self->lines($first);
+    for my $window (@windows) {
+        my %here = map { $_->{address} => $_ } $self->lines($window);
+        for my $address (keys %least) {
+            my $line = $here{$address};
+            if (!$line) { delete $least{$address}; next }
+            $least{$address} = $line if $line->{among} < $least{$address}{among};
+        }
+    }
+    return sort { $b->{among} <=> $a->{among} } values %least;
+}
+
+# What of a window is between workers and a committer, and what was fetched in
+# all: sums over its lines.
+sub sums {
+    my ($self, $window) = @_;
+    my @lines = $self->lines($window);
+    return {
+        handed  => sum0(map { $_->{bound} - $_->{among} } grep { !$_->{parking} } @lines),
+        fetched => sum0(map { $_->{fetches} } @lines),
+    };
 }
 
 # Nobody uses the bytes that another one writes.
@@ -132,9 +175,9 @@ sub _is_false {
 # For people: who does what with a line.
 sub describe {
     my ($self, $line, $count) = @_;
-    my $text = sprintf "%s%s: bound %.3f (read %.3f, write %.3f), fetched %.3f\n", $line->{address},
-        $line->{false} ? ' FALSE SHARING' : '',
-        map { $line->{$_} / $count } qw(bound read_bound write_bound fetches);
+    my $text = sprintf "%s%s: at most %.3f, among workers %.3f, fetched %.3f\n", $line->{address},
+        $line->{false} ? ' (nobody uses what another one writes)' : '',
+        map { $line->{$_} / $count } qw(bound among fetches);
     for my $use (sort { $a->{thread} <=> $b->{thread} } @{ $line->{uses} }) {
         $text .= sprintf "    %s: %.3f reads, %.3f writes [%016x %016x]\n", $self->{threads}[$use->{thread}],
             $use->{reads} / $count, $use->{writes} / $count, $use->{read}, $use->{written};
@@ -145,6 +188,68 @@ sub describe {
         }
     }
     return $text;
+}
+
+# ---- what is measured ----------------------------------------------------------
+
+# Small maps: under callgrind addresses are few. A stalled disk is not what this
+# is about: nobody is refused for its queue.
+sub server {
+    my (%options) = @_;
+    return Service::start(
+        b => {
+            'migrations/0001_init.sql' => <<'SQL',
+CREATE TABLE world(id INTEGER PRIMARY KEY, number INTEGER NOT NULL);
+WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 1000) INSERT INTO world SELECT x, x FROM c;
+CREATE TABLE log(id INTEGER PRIMARY KEY, who TEXT NOT NULL, what TEXT NOT NULL, n INTEGER NOT NULL);
+SQL
+            'a.sql' => <<'SQL',
+-- GET /row/{id}
+-- reply: one
+SELECT id, number FROM world WHERE id = :id;
+
+-- GET /fresh/{id}
+-- reply: one
+-- cache: off
+SELECT id, number FROM world WHERE id = :id;
+
+-- POST /log
+-- reply: none
+INSERT INTO log(who, what, n) VALUES (:who, :what, :n);
+SQL
+        },
+        {
+            conf => "workers = 2\nlimits { queue_age = \"1m\" }\nstore main { kind = durable max_size = \"64M\" }",
+            %options,
+        });
+}
+
+# Runs the load program: count requests on so many connections.
+sub load {
+    my ($server, $count, $connections, $target, @options) = @_;
+    my ($status, $out, $err) = Jackdaw->run(Jackdaw::build() . '/tests/load/load', '-n', $count,
+        '-c', $connections, @options, '-e', '200,201,204,304', $server->address, $target, { timeout => 120 });
+    die "load $target: $out$err" if $status;
+    return;
+}
+
+# name => [connections, target, options]. Keys 0 to $keys - 1 are there.
+sub hot_paths {
+    my ($server, $keys) = @_;
+    load($server, $keys, 16, '/v1/kv/main/', '-k', $keys, '-q', '-m', 'PUT', '-b', 100);
+    my @key = ('/v1/kv/main/00000001');
+    my $tag = $server->get(@key)->{headers}{etag};
+    my @json = ('-m', 'POST', '-H', 'Content-Type: application/json', '-d', '{"who":"somebody","what":"something","n":1}');
+    return (
+        hit          => [ 16, @key ],
+        lone         => [ 2,  @key ],
+        not_modified => [ 16, @key, '-H', "If-None-Match: $tag" ],
+        miss         => [ 16, '/v1/kv/main/', '-k', $keys, '-q' ],
+        row          => [ 16, '/b/row/5' ],
+        fresh        => [ 16, '/b/fresh/5' ],
+        put          => [ 32, '/v1/kv/main/', '-k', $keys, '-m', 'PUT', '-b', 100 ],
+        insert       => [ 32, '/b/log', @json ],
+    );
 }
 
 1;

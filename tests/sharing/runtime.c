@@ -43,9 +43,10 @@ enum {
 	LINE_SHIFT = 6,
 	LINE_BYTES = 1 << LINE_SHIFT,
 	STAY = 64,
-	SITES = 6,
+	SITES = 16,
 	THREADS_MAX = 48, /* bits of a directory's entry */
-	USES = 1 << 16,   /* of a thread; power of two */
+	USES = 1 << 17,   /* of a thread */
+	SLOTS = 2 * USES, /* power of two */
 	ENTRIES = 1 << 24,
 };
 /* In an entry: was written since it is watched. */
@@ -57,7 +58,7 @@ struct site {
 };
 
 struct use {
-	uintptr_t line; /* its number; 0: free */
+	uintptr_t line; /* its number */
 	unsigned window;
 	unsigned reads, writes; /* stays without and with a write */
 	unsigned fetches;
@@ -73,6 +74,8 @@ struct thread {
 	uint64_t accesses;
 	uint64_t lost; /* the table was full */
 	struct use *uses;
+	unsigned use_count;
+	unsigned *slots; /* a hash table of them: index + 1; 0: free */
 };
 
 static volatile uint64_t no_window;
@@ -108,27 +111,37 @@ begin_thread(void)
 	thread->index = index;
 	prctl(PR_GET_NAME, thread->name);
 	thread->uses = map(USES * sizeof(*thread->uses));
+	thread->slots = map(SLOTS * sizeof(*thread->slots));
 	self = thread;
 	return thread;
 }
 
+static unsigned
+hash_of(uintptr_t line, unsigned in)
+{
+	return (unsigned)((line * 31 + in) * UINT64_C(0x9e3779b97f4a7c15) >>
+			  32);
+}
+
+/* NULL: the table is full. */
 static struct use *
 find_use(struct thread *thread, uintptr_t line, unsigned in)
 {
-	uint64_t hash = (line * 31 + in) * UINT64_C(0x9e3779b97f4a7c15);
+	unsigned slot = hash_of(line, in) % SLOTS;
+	struct use *use;
 
-	for (unsigned i = 0; i < 64; i++) {
-		struct use *use = &thread->uses[((hash >> 32) + i) % USES];
-
+	for (; thread->slots[slot]; slot = (slot + 1) % SLOTS) {
+		use = &thread->uses[thread->slots[slot] - 1];
 		if (use->line == line && use->window == in)
 			return use;
-		if (use->line)
-			continue;
-		use->line = line;
-		use->window = in;
-		return use;
 	}
-	return NULL;
+	if (thread->use_count == USES)
+		return NULL;
+	use = &thread->uses[thread->use_count++];
+	thread->slots[slot] = thread->use_count;
+	use->line = line;
+	use->window = in;
+	return use;
 }
 
 static struct site *
@@ -407,20 +420,18 @@ struct sharers {
 	uint64_t users, writers;
 };
 
-enum { SHARERS = 1 << 20 };
+enum { SHARERS = 1 << 21 };
 
 static struct sharers *
 sharers_of(struct sharers *all, const struct use *use)
 {
-	uint64_t hash =
-		(use->line * 31 + use->window) * UINT64_C(0x9e3779b97f4a7c15);
-	unsigned i = (unsigned)(hash >> 32);
+	unsigned i = hash_of(use->line, use->window);
 	struct sharers *sharers;
 
 	do
 		sharers = &all[i++ % SHARERS];
-	while (sharers->line && (sharers->line != use->line ||
-				 sharers->window != use->window));
+	while (sharers->line &&
+	       (sharers->line != use->line || sharers->window != use->window));
 	sharers->line = use->line;
 	sharers->window = use->window;
 	return sharers;
@@ -429,13 +440,10 @@ sharers_of(struct sharers *all, const struct use *use)
 static void
 note_sharers(struct sharers *all, const struct thread *thread)
 {
-	for (unsigned i = 0; i < USES; i++) {
+	for (unsigned i = 0; i < thread->use_count; i++) {
 		const struct use *use = &thread->uses[i];
-		struct sharers *sharers;
+		struct sharers *sharers = sharers_of(all, use);
 
-		if (!use->line)
-			continue;
-		sharers = sharers_of(all, use);
 		sharers->users |= UINT64_C(1) << thread->index;
 		if (use->writes)
 			sharers->writers |= UINT64_C(1) << thread->index;
@@ -462,13 +470,11 @@ write_thread(FILE *out, struct sharers *all, const struct thread *thread)
 	fprintf(out, "thread %u %s %llu %llu\n", thread->index, thread->name,
 		(unsigned long long)thread->accesses,
 		(unsigned long long)thread->lost);
-	for (unsigned i = 0; i < USES; i++) {
+	for (unsigned i = 0; i < thread->use_count; i++) {
 		const struct use *use = &thread->uses[i];
-		struct sharers *sharers = use->line ? sharers_of(all, use)
-						    : NULL;
+		const struct sharers *sharers = sharers_of(all, use);
 
-		if (sharers && sharers->writers &&
-		    (sharers->users & (sharers->users - 1)))
+		if (sharers->writers && (sharers->users & (sharers->users - 1)))
 			write_use(out, thread, use);
 	}
 }
