@@ -18,6 +18,7 @@
  * fiber may end as soon as it has got the last wake that it was promised.
  * (tests/models/wake.pml)
  */
+#include "core/profile.h"
 #include "core/worker.h"
 
 /* ---- ready and waiting -------------------------------------------------- */
@@ -229,7 +230,9 @@ resume(struct worker *worker, struct fiber *fiber) ON_WORKER
 	fiber->state = FIBER_RUNNING;
 	fiber->since_ns = worker->now_ns;
 	fibers->current = fiber;
+	profile_mark_set(PROFILE_FIBER, fiber->name);
 	context_switch(&fibers->home, &fiber->context);
+	profile_mark_set(PROFILE_SCHEDULER, NULL);
 	fibers->current = NULL;
 	if (fiber->state == FIBER_ENDED)
 		end(worker, fiber);

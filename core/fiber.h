@@ -40,8 +40,8 @@ typedef void (*fiber_fn)(struct fiber_task *task);
 struct fiber_task {
 	/* The owner's, set before submit. */
 	fiber_fn run;
-	const char *name; /* for a crash report: a route's; lives until run()
-			     has returned */
+	const char *name; /* for reports of crashes and profiles: a route's;
+			     see struct profile_mark */
 	/* The scheduler's. */
 	struct task task;
 };

@@ -26,7 +26,7 @@
 #define PROFILE_KIND_LIST(X) \
 	X(OTHER, "other")         /* main; a thread's start and end */ \
 	X(SCHEDULER, "scheduler") /* a worker between two of the following */ \
-	X(POLL, "poll")           /* waiting for descriptors */ \
+	X(POLL, "poll")           /* about to wait, or just back */ \
 	X(SOURCE, "source")       /* HTTP: libmicrohttpd, accepting */ \
 	X(REQUEST, "request")     /* a request in place */ \
 	X(TASK, "task") \

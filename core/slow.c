@@ -39,6 +39,7 @@
 
 #include "core/affinity.h"
 #include "core/clock.h"
+#include "core/profile.h"
 
 #define IDLE_NS (10 * NS_PER_S)
 enum { NICER = 10 };
@@ -214,6 +215,7 @@ settle(struct seat *seat)
 	ck_pr_store_uint(&seat->state, SEAT_TAKEN);
 	snprintf(name, sizeof(name), "slow-%u", own_index - 1);
 	pthread_setname_np(pthread_self(), name);
+	profile_thread_begin(name);
 	/* Both are of this thread alone on Linux, and may be refused. */
 	if (nice(NICER) == -1)
 		errno = 0;
@@ -234,7 +236,9 @@ work(void *argument)
 		struct slow_job *job = take_job(slow);
 
 		if (job) {
+			profile_mark_set(PROFILE_SLOW, NULL);
 			job->run(job); /* which may free it */
+			profile_mark_set(PROFILE_OTHER, NULL);
 			HANDS_OVER(&slow->jobs);
 			/* Pairs with slow_settle(): who sees 0 frees what the
 			 * job has touched last. */
@@ -246,6 +250,7 @@ work(void *argument)
 			break;
 		}
 	}
+	profile_thread_end();
 	return NULL;
 }
 

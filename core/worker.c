@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stdio.h>
 
+#include "core/profile.h"
 #include "core/worker.h"
 
 static _Thread_local struct worker *self;
@@ -214,7 +215,9 @@ worker_run_source(struct worker *worker, struct source *source,
 		  struct source_run *result)
 {
 	worker_search_end(worker);
+	profile_mark_set(PROFILE_SOURCE, NULL);
 	source_run_once(source, result);
+	profile_mark_set(PROFILE_SCHEDULER, NULL);
 	catch_up(worker);
 	stat_add(&worker->stats.source_runs, 1);
 }
@@ -255,7 +258,9 @@ run_task(struct worker *worker, struct task *task, uint64_t now) ON_WORKER
 	if (waited > stats->queue_wait_max_ns)
 		ck_pr_store_64(&stats->queue_wait_max_ns, waited);
 	stat_add(&stats->tasks, 1);
+	profile_mark_set(PROFILE_TASK, NULL);
 	task->run(task); /* which may free it */
+	profile_mark_set(PROFILE_SCHEDULER, NULL);
 	catch_up(worker);
 	return clock_mono_ns();
 }
@@ -404,11 +409,13 @@ sleep_until_woken(struct worker *worker) ON_WORKER
 	timeout_ms = timeout_until(deadline, now);
 	count_busy(worker, now);
 	stat_add(&worker->stats.parks, 1);
+	profile_mark_set(PROFILE_POLL, NULL);
 	if (worker->minded) {
 		help_watch(worker, timeout_ms);
 		timeout_ms = 0;
 	}
 	worker->counted_ns = seats_poll(worker, timeout_ms);
+	profile_mark_set(PROFILE_SCHEDULER, NULL);
 }
 
 static void
@@ -515,11 +522,13 @@ worker_main(void *argument)
 	snprintf(name, sizeof(name), "worker-%u", self->index);
 	pthread_setname_np(pthread_self(), name);
 	fibers_begin(self);
+	profile_thread_begin(name);
 	if (sched->begin)
 		sched->begin(sched->arg, self->index);
 	work(self);
 	if (sched->end)
 		sched->end(sched->arg, self->index);
+	profile_thread_end();
 	fibers_end(self);
 	return NULL;
 }

@@ -1,22 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/action.h"
 
+#include <stdio.h>
+
+enum { LABEL_MAX = 64 };
+static char labels[ACTION_COUNT][LABEL_MAX];
+
 static const struct action actions[ACTION_COUNT] = {
 #define ACTION_ROW(name, resource, method, op, body, run, parameters) \
-	{ \
-		ACTION_##name,   RESOURCE_##resource, \
-		METHOD_##method, op, \
-		BODY_##body,     run, \
-		parameters \
-	},
+	{ ACTION_##name,   RESOURCE_##resource, \
+	  METHOD_##method, op, \
+	  BODY_##body,     run, \
+	  parameters,      labels[ACTION_##name] },
 	ACTION_LIST(ACTION_ROW)
 #undef ACTION_ROW
 		{ ACTION_OPTIONS, RESOURCE_SERVER, METHOD_OPTIONS, "",
-		  BODY_NONE, ops_options, "" },
+		  BODY_NONE, ops_options, "", labels[ACTION_OPTIONS] },
 	{ ACTION_ROUTE, RESOURCE_SERVICE, METHOD_OTHER, "", BODY_ROUTE,
-	  service_run, "" },
-	{ ACTION_NONE, RESOURCE_NONE, METHOD_OTHER, "", BODY_NONE, NULL, "" },
+	  service_run, "", labels[ACTION_ROUTE] },
+	{ ACTION_NONE, RESOURCE_NONE, METHOD_OTHER, "", BODY_NONE, NULL, "",
+	  labels[ACTION_NONE] },
 };
+
+void
+action_begin(void)
+{
+	for (unsigned i = 0; i < ACTION_OPTIONS; i++) {
+		const struct action *action = &actions[i];
+
+		snprintf(labels[i], LABEL_MAX, "%s %s%s%s",
+			 method_name(action->method),
+			 resource_template(action->resource),
+			 *action->op ? "?op=" : "", action->op);
+	}
+	snprintf(labels[ACTION_OPTIONS], LABEL_MAX, "OPTIONS");
+	/* Until its route is known. */
+	snprintf(labels[ACTION_ROUTE], LABEL_MAX, "%s",
+		 resource_template(RESOURCE_SERVICE));
+	snprintf(labels[ACTION_NONE], LABEL_MAX, "refused");
+}
 
 const struct action *
 action_at(enum action_index index)

@@ -102,7 +102,11 @@ struct action {
 	 * also while it arrives. */
 	void (*run)(struct request *request);
 	const char *parameters; /* allowed in the query, space separated */
+	const char *label;      /* "POST /v1/kv/{store}/{key}?op=incr" */
 };
+
+/* Before anything is routed: fills in the labels. */
+void action_begin(void);
 
 /* Never NULL for an index below ACTION_COUNT. */
 const struct action *action_at(enum action_index index);

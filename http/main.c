@@ -20,6 +20,7 @@
 #include "core/clock.h"
 #include "core/config.h"
 #include "core/log.h"
+#include "core/profile.h"
 #include "core/sched.h"
 #include "core/slow.h"
 #include "http/listener.h"
@@ -595,7 +596,9 @@ main(int argc, char **argv)
 	/* A write that fails says so by its return. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
+	action_begin();
 	daemon.main_thread = pthread_self();
+	profile_thread_begin("main");
 	if (!start(&daemon)) {
 		log_error("cannot start: %s", daemon.message);
 		take_down(&daemon);

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/json.h"
 #include "core/log.h"
+#include "core/profile.h"
 #include "http/conn.h"
 #include "http/date.h"
 #include "http/shard.h"
@@ -250,7 +251,9 @@ stream_more(void *arg, uint64_t position, char *out, size_t size)
 		return MHD_CONTENT_READER_END_WITH_ERROR;
 	/* It asks for more: the client has taken what was before. */
 	conn_phase(request->conn, CONN_REPLYING, clock_coarse_ns());
+	profile_mark_set(PROFILE_REQUEST, request_label(request));
 	n = running->stream.more(running->stream.arg, out, size);
+	profile_mark_set(PROFILE_SOURCE, NULL);
 	if (n > 0)
 		return n;
 	switch (n) {

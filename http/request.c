@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
+#include "core/profile.h"
 #include "http/reply.h"
 #include "http/service/replies.h"
 #include "http/service/service.h"
@@ -282,11 +283,27 @@ open_written(struct parcel *parcel) ON_WORKER
 	open_parcel(CONTAINER_OF(parcel, struct request, write.item.parcel));
 }
 
+const char *
+request_label(const struct request *request)
+{
+	return request->route ? request->route->label : request->action->label;
+}
+
+static void
+run_as_task(struct task *task)
+{
+	struct request *request = request_of_task(task);
+
+	profile_mark_set(PROFILE_TASK, request_label(request));
+	request->go_task(task);
+}
+
 void
 request_wait_task(struct request *request, task_fn run)
 {
 	request_wait(request);
-	request->task.run = run;
+	request->go_task = run;
+	request->task.run = run_as_task;
 	HANDS_OVER(request);
 	sched_submit(local_self()->server->sched, &request->task);
 }
@@ -306,6 +323,7 @@ run_on_slow(struct slow_job *job)
 	struct request *request = CONTAINER_OF(job, struct request, slow);
 
 	TAKES_OVER(request);
+	profile_mark_set(PROFILE_SLOW, request_label(request));
 	request->go(request);
 }
 
@@ -317,15 +335,22 @@ request_wait(struct request *request)
 }
 
 void
-request_wait_fiber(struct request *request, void (*run)(struct request *),
-		   const char *name)
+request_pass_fiber(struct request *request, void (*run)(struct request *))
 {
-	request_wait(request);
+	struct sched *sched = shard_server(request->shard)->sched;
+
 	request->go = run;
 	request->fiber.run = run_on_fiber;
-	request->fiber.name = name;
+	request->fiber.name = request_label(request);
 	HANDS_OVER(request);
-	fiber_submit(local_self()->server->sched, &request->fiber);
+	fiber_submit(sched, &request->fiber);
+}
+
+void
+request_wait_fiber(struct request *request, void (*run)(struct request *))
+{
+	request_wait(request);
+	request_pass_fiber(request, run);
 }
 
 enum err

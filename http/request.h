@@ -120,6 +120,7 @@ struct request {
 	struct fiber_task fiber;
 	struct slow_job slow;
 	void (*go)(struct request *request); /* what these two run */
+	task_fn go_task;                     /* what the task runs */
 	struct parcel parcel;
 	struct kv_op op;
 	struct kv_write write;
@@ -146,6 +147,9 @@ MUST_CHECK enum err request_body_add(struct request *request, const void *data,
 /* Takes the first n bytes of the body away; for streams. */
 void request_body_consume(struct request *request, size_t n);
 
+/* "GET /shop/orders/{id}": of its route, or its action. Lives for ever. */
+const char *request_label(const struct request *request);
+
 /* ---- for actions -------------------------------------------------------- */
 
 /* n bytes that live as long as the request, aligned for anything; NULL: no
@@ -171,9 +175,9 @@ MUST_CHECK bool request_decode_pairs(struct request *request, struct bytes text,
  */
 void request_wait_task(struct request *request, task_fn run) ON_WORKER;
 /* The same on a fiber, where run() may wait (core/fiber.h), and on a slow
- * thread. name is the route's. Both end by request_post(). */
-void request_wait_fiber(struct request *request, void (*run)(struct request *),
-			const char *name) ON_WORKER;
+ * thread. Both end by request_post(). */
+void request_wait_fiber(struct request *request,
+			void (*run)(struct request *)) ON_WORKER;
 /* False: it was not taken, and is answered. */
 MUST_CHECK bool request_wait_slow(struct request *request,
 				  void (*run)(struct request *)) ON_WORKER;
@@ -181,6 +185,8 @@ MUST_CHECK bool request_wait_slow(struct request *request,
  * longer the caller's. */
 MUST_CHECK enum err request_pass_slow(struct request *request,
 				      void (*run)(struct request *));
+/* From a slow thread: it goes on on a fiber. */
+void request_pass_fiber(struct request *request, void (*run)(struct request *));
 /* The request waits for whoever will call request_post(). */
 void request_wait(struct request *request) ON_WORKER;
 /* write's ops are set. False: it was not taken, and is answered. */

@@ -11,6 +11,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "core/profile.h"
 #include "http/conn.h"
 #include "http/intake.h"
 #include "http/reply.h"
@@ -212,9 +213,20 @@ static void
 run_action(struct request *request, struct MHD_Connection *connection)
 {
 	conn_phase(request->conn, CONN_WORKING, request->started_ns);
+	profile_mark_set(PROFILE_REQUEST, request_label(request));
 	request->action->run(request);
+	profile_mark_set(PROFILE_SOURCE, NULL);
 	if (request->state == REQUEST_WAITING)
 		hold_or_suspend(request, connection);
+}
+
+/* Answers, or waits for more. */
+static void
+finish(struct request *request)
+{
+	profile_mark_set(PROFILE_REQUEST, request_label(request));
+	request->finish(request);
+	profile_mark_set(PROFILE_SOURCE, NULL);
 }
 
 /* Its work is done; it may wait for the next. */
@@ -222,7 +234,7 @@ static void
 go_on_held(struct request *request, struct MHD_Connection *connection)
 {
 	let_go(request);
-	request->finish(request);
+	finish(request);
 	if (request->state == REQUEST_WAITING)
 		hold_or_suspend(request, connection);
 }
@@ -344,7 +356,7 @@ shard_go_on(struct request *request)
 		request->ready = true;
 		return;
 	}
-	request->finish(request);
+	finish(request);
 	if (request->state == REQUEST_WAITING)
 		return;
 	conn_unwatch(&request->shard->conns, request->conn);

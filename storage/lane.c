@@ -34,6 +34,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/profile.h"
 
 enum {
 	THREAD_NAME_MAX = 16, /* of the kernel, with the NUL */
@@ -450,36 +451,52 @@ run_idle(struct lane *lane)
 		turn_faulty(lane);
 }
 
-static void *
-committer(void *arg)
+static void
+commit(struct lane *lane)
 {
-	struct lane *lane = arg;
-
 	for (;;) {
 		uint64_t now_ns;
 
+		profile_mark_set(PROFILE_COMMIT, NULL);
 		take_queue(lane);
 		if (lane->first) {
 			commit_batch(lane);
 			continue;
 		}
 		if (ck_pr_load_uint(&lane->closing) && queue_is_empty(lane))
-			return NULL;
+			return;
 		now_ns = clock_mono_ns();
-		if (now_ns >= lane->idle_at_ns || ck_pr_load_uint(&lane->poked))
+		if (now_ns >= lane->idle_at_ns ||
+		    ck_pr_load_uint(&lane->poked)) {
+			profile_mark_set(PROFILE_UPKEEP, NULL);
 			run_idle(lane);
-		else
+		} else {
+			profile_mark_set(PROFILE_POLL, NULL);
 			park(lane, now_ns);
+		}
 	}
 }
 
 /* ---- opening and closing ------------------------------------------------ */
 
+static void *
+committer(void *arg)
+{
+	struct lane *lane = arg;
+	char name[THREAD_NAME_MAX];
+
+	snprintf(name, sizeof(name), "commit-%.8s", lane->name);
+	pthread_setname_np(pthread_self(), name);
+	profile_thread_begin(name);
+	commit(lane);
+	profile_thread_end();
+	return NULL;
+}
+
 /* Signals are for the main thread. */
 static int
 start_thread(struct lane *lane)
 {
-	char thread_name[THREAD_NAME_MAX];
 	sigset_t all, before;
 	int rc;
 
@@ -487,11 +504,6 @@ start_thread(struct lane *lane)
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	rc = pthread_create(&lane->thread, NULL, committer, lane);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (rc == 0) {
-		snprintf(thread_name, sizeof(thread_name), "commit-%.8s",
-			 lane->name);
-		pthread_setname_np(lane->thread, thread_name);
-	}
 	return rc;
 }
 

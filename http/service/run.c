@@ -19,6 +19,7 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
+#include "core/profile.h"
 #include "http/conditional.h"
 #include "http/reply.h"
 #include "http/service/flight.h"
@@ -595,7 +596,7 @@ go_elsewhere(struct run *run) ON_WORKER
 	run->counted = true;
 	count_place(run);
 	if (!run->was_slow)
-		request_wait_fiber(request, read_on_fiber, run->route->name);
+		request_wait_fiber(request, read_on_fiber);
 	else if (!request_wait_slow(request, read_on_slow))
 		give_up(run);
 }
@@ -792,6 +793,7 @@ start(struct request *request) ON_WORKER
 		return;
 	}
 	request->route = match.route;
+	profile_mark_set(PROFILE_REQUEST, match.route->label);
 	if (!match.route->readonly &&
 	    (headers->has_if_match || headers->has_if_none_match)) {
 		reply_problem(request, 400, NULL,
@@ -831,6 +833,7 @@ service_run(struct request *request)
 		return;
 	}
 	request->route = kept->route;
+	profile_mark_set(PROFILE_REQUEST, kept->route->label);
 	counter_add(&counters_of(kept->route)->hits, 1);
 	answer_send_kept(request, kept, true);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "core/clock.h"
+#include "core/profile.h"
 #include "http/sql/care.h"
 
 enum {
@@ -418,7 +419,9 @@ name_route(struct building *building)
 		     method_name(building->spec->method), prefix,
 		     building->spec->path) < 0)
 		route->name = NULL;
-	return (route->template && route->name) || out_of_memory(building);
+	if (route->name)
+		route->label = profile_label(route->name);
+	return (route->template && route->label) || out_of_memory(building);
 }
 
 static void

@@ -92,7 +92,8 @@ struct route {
 	unsigned index; /* in the service */
 	char *template; /* "/shop/orders/{id}": for metrics */
 	char *name;     /* "GET /shop/orders/{id}": for logs and statistics */
-	bool readonly;  /* all statements read: GET is always so */
+	const char *label; /* the same: see profile_label() */
+	bool readonly;     /* all statements read: GET is always so */
 	bool cacheable; /* GET, readonly, nothing unstable in it, no request id
 			   and no body bound, and not switched off */
 	bool uses_body; /* a parameter may come from the body */

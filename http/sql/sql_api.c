@@ -97,7 +97,7 @@ begin_call(struct request *request, bool only_reads, bool explain) ON_WORKER
 	}
 	call_set_form(call, explain ? ACCEPT_JSON
 				    : accept_choose(request->headers.accept));
-	request_wait_fiber(request, call_run, "/v1/sql/{database}");
+	request_wait_fiber(request, call_run);
 }
 
 /* ---- who may call ------------------------------------------------------- */
