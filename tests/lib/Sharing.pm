@@ -73,8 +73,8 @@ sub read {
 # False: tables were full, or the daemon did not come to its end.
 sub is_complete { return $_[0]{complete} && !$_[0]{lost} }
 
-# Address => 'function (file:line)': of our own code, not of what it inlines
-# from Concurrency Kit.
+# Address => 'function (file:line)', and those that it was inlined into; without
+# what is Concurrency Kit's.
 sub _places {
     my ($binary, @sites) = @_;
     my %places;
@@ -90,7 +90,7 @@ sub _places {
                 $file =~ s{.*/((?:core|storage|http)/)}{$1};
                 push @found, "$function ($file)" if $function !~ /^_?ck_/;
             }
-            $places{ sprintf '%x', hex($address) + 1 } = $found[0] // '?';
+            $places{ sprintf '%x', hex($address) + 1 } = join(' < ', @found) || '?';
         }
     }
     return \%places;
@@ -111,7 +111,7 @@ sub lines {
         my %line = (address => $address, uses => \@uses, false => _is_false(@uses),
             fetches => sum0(map { $_->{fetches} } @uses), bound => _bound(@uses), among => _bound(@workers));
         my @places = map { $self->{places}{$_} // '?' } map { keys %{ $_->{sites} } } @uses;
-        $line{parking} = !grep { !m{core/parking} } @places;
+        $line{parking} = !grep { !m{^\S+ \(core/parking} } @places;
         push @lines, \%line;
     }
     return sort { $b->{bound} <=> $a->{bound} } @lines;
