@@ -61,10 +61,6 @@ cache_find(struct cache *cache, uint64_t hash, struct bytes key)
 		return NULL;
 	for (entry = cache->buckets[hash & cache->mask]; entry;
 	     entry = entry->chain) {
-		/* What the caller reads of a hit lies behind the entry; it is
-		 * on its way while the hash is compared. */
-		__builtin_prefetch(entry + 1);
-		__builtin_prefetch((const char *)(entry + 1) + CACHE_LINE);
 		if (entry->hash == hash && entry->key_len == key.len &&
 		    !memcmp(entry->key, key.data, key.len))
 			return entry;

@@ -49,12 +49,31 @@ MUST_CHECK enum err cache_init(struct cache *cache, size_t budget,
 /* Frees every entry. Those are no evictions. */
 void cache_fini(struct cache *cache);
 
-/* Has the memory that cache_find() will need first brought near. */
+/*
+ * Have the memory that cache_find() will need brought near: the bucket, and
+ * some hundred instructions later what is first in it, which is nearly always
+ * what is looked for, with what the caller keeps behind the entry. Each comes
+ * from memory, not from a cache of the processor, when there are many entries;
+ * waiting for one after the other costs as much as half a request's own work.
+ */
 static inline void
 cache_prefetch(const struct cache *cache, uint64_t hash)
 {
 	if (cache->buckets)
 		__builtin_prefetch(&cache->buckets[hash & cache->mask]);
+}
+
+static inline void
+cache_prefetch_entry(const struct cache *cache, uint64_t hash)
+{
+	enum { LINES = 4 }; /* an entry, and a small value with its key */
+	const char *entry;
+
+	if (!cache->buckets)
+		return;
+	entry = (const char *)cache->buckets[hash & cache->mask];
+	for (unsigned i = 0; entry && i < LINES; i++)
+		__builtin_prefetch(entry + (size_t)i * CACHE_LINE);
 }
 
 /* Borrowed until the next call on this cache. NULL when absent. Does not

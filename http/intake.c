@@ -194,6 +194,7 @@ intake_head(struct request *request, struct MHD_Connection *connection,
 {
 	bool has_body;
 
+	request_foresee_entry(request);
 	request->method = method_parse(method);
 	request->http10 = strcmp(version, "HTTP/1.1") != 0;
 	request->state = REQUEST_BODY;

@@ -95,6 +95,10 @@ struct request {
 	struct kept_reply *shared; /* what another request's run has made */
 	struct bytes key, key_tagged;
 	uint64_t hash; /* kv_hash() of the key */
+	/* The hash that the cache will be asked for: of the key that the target
+	 * seems to have, else of the target, as a reply's key. */
+	uint64_t foreseen;
+	struct bytes foreseen_key; /* raw; empty: of the target */
 
 	/* Body so far; NULL: none. Malloc'd, or in the arena where its length
 	 * is known and BODY_INLINE at most. */
@@ -133,6 +137,11 @@ struct request {
 struct request *request_begin(struct local *local,
 			      struct bytes target) ON_WORKER;
 void request_release(struct request *request) ON_WORKER;
+
+/* When there is a target, and again when the headers are there: has what the
+ * cache will be asked for brought near. A wrong guess does no harm. */
+void request_foresee(struct request *request) ON_WORKER;
+void request_foresee_entry(const struct request *request) ON_WORKER;
 
 /* Guard passed: finds out what is asked for. Answers by itself, with false,
  * when that is nothing we have. */

@@ -5,7 +5,10 @@
 #include "core/percent.h"
 #include "http/reply.h"
 #include "http/request.h"
+#include "http/service/replies.h"
 #include "http/service/service.h"
+
+#define KV_PREFIX "/v1/kv/"
 
 /* ---- route -------------------------------------------------------------- */
 
@@ -33,19 +36,31 @@ split_target(struct request *request)
 	request->path = path;
 }
 
-static bool
-find_store(struct request *request, struct bytes name) ON_WORKER
+/* Their count where there is none. */
+static unsigned
+find_store(const struct server *server, struct bytes name)
 {
-	const struct server *server = local_self()->server;
+	unsigned count = server_store_count(server), i = 0;
 
-	for (unsigned i = 0; i < server_store_count(server); i++) {
-		if (bytes_equal(bytes_of(kv_name(server->stores[i])), name)) {
-			request->store = i;
-			request->kv = server->stores[i];
-			return true;
-		}
+	while (i < count &&
+	       !bytes_equal(bytes_of(kv_name(server->stores[i])), name))
+		i++;
+	return i;
+}
+
+/* The front of "{store}/{key...}"; the key is empty where there is none. */
+static struct bytes
+cut_store(struct bytes text, struct bytes *key)
+{
+	const char *slash = memchr(text.data, '/', text.len);
+	struct bytes name = text;
+
+	*key = (struct bytes){ NULL, 0 };
+	if (slash) {
+		name.len = (size_t)(slash - (const char *)text.data);
+		*key = cut_front(text, name.len + 1);
 	}
-	return false;
+	return name;
 }
 
 /* The key with its store's index before it, decoded once. */
@@ -73,9 +88,12 @@ decode_key(struct request *request, struct bytes raw) ON_WORKER
 	tagged[0] = (char)request->store;
 	request->key_tagged = (struct bytes){ tagged, 1 + len };
 	request->key = (struct bytes){ tagged + 1, len };
-	request->hash = kv_hash(request->kv, request->key);
-	/* Arrives while the rest of the request is looked at. */
-	cache_prefetch(&local_self()->cache, request->hash);
+	/* Most keys stand in the target as they are. */
+	request->hash =
+		len == raw.len && raw.data == request->foreseen_key.data &&
+				len == request->foreseen_key.len
+			? request->foreseen
+			: kv_hash(request->kv, request->key);
 	return true;
 }
 
@@ -83,20 +101,63 @@ decode_key(struct request *request, struct bytes raw) ON_WORKER
 static bool
 route_kv(struct request *request, struct bytes rest) ON_WORKER
 {
-	const char *slash = memchr(rest.data, '/', rest.len);
-	struct bytes name = rest, key = { NULL, 0 };
+	const struct server *server = local_self()->server;
+	struct bytes key, name = cut_store(rest, &key);
 
-	if (slash) {
-		name.len = (size_t)(slash - (const char *)rest.data);
-		key = cut_front(rest, name.len + 1);
-	}
-	if (!find_store(request, name)) {
+	request->store = find_store(server, name);
+	if (request->store == server_store_count(server)) {
 		reply_problem(request, 404, NULL, "there is no such store");
 		return false;
 	}
+	request->kv = server->stores[request->store];
 	request->resource = key.len ? RESOURCE_KEY : RESOURCE_STORE;
 	return !key.len || decode_key(request, key);
 }
+
+/* ---- foresight ----------------------------------------------------------- */
+
+/* False: not a key's target. */
+static bool
+foresee_key(struct request *request) ON_WORKER
+{
+	const struct server *server = local_self()->server;
+	struct bytes target = request->target, key, name;
+	const char *question;
+	struct kv *kv;
+	unsigned store;
+
+	if (!bytes_begin(target, KV_PREFIX))
+		return false;
+	name = cut_store(cut_front(target, strlen(KV_PREFIX)), &key);
+	store = find_store(server, name);
+	if (!key.len || store == server_store_count(server))
+		return false;
+	question = memchr(key.data, '?', key.len);
+	if (question)
+		key.len = (size_t)(question - (const char *)key.data);
+	kv = server->stores[store];
+	request->foreseen_key = key;
+	request->foreseen = kv_hash(kv, key);
+	__builtin_prefetch(
+		&kv_versions(kv)->words[version_stripe(request->foreseen)]);
+	return true;
+}
+
+void
+request_foresee(struct request *request)
+{
+	if (!foresee_key(request))
+		request->foreseen = reply_key_hash(reply_key(request));
+	cache_prefetch(&local_self()->cache, request->foreseen);
+}
+
+void
+request_foresee_entry(const struct request *request)
+{
+	cache_prefetch_entry(&local_self()->cache, request->foreseen);
+}
+
+/* ---- the path ------------------------------------------------------------ */
 
 /* The services of this moment, for as long as the request lives. */
 static const struct service *
@@ -169,6 +230,8 @@ route_admin(struct request *request, struct bytes rest) ON_WORKER
 		request->resource = RESOURCE_ADMIN_STATEMENTS;
 	} else if (bytes_equal(rest, bytes_of("slow"))) {
 		request->resource = RESOURCE_ADMIN_SLOW;
+	} else if (bytes_equal(rest, bytes_of("profile"))) {
+		request->resource = RESOURCE_ADMIN_PROFILE;
 	} else if (bytes_begin(rest, "services/")) {
 		request->name = cut_front(rest, 9);
 		if (service_name_is_good(request->name))
@@ -196,8 +259,8 @@ route_path(struct request *request) ON_WORKER
 {
 	struct bytes path = request->path;
 
-	if (bytes_begin(path, "/v1/kv/"))
-		return route_kv(request, cut_front(path, 7));
+	if (bytes_begin(path, KV_PREFIX))
+		return route_kv(request, cut_front(path, strlen(KV_PREFIX)));
 	if (bytes_begin(path, "/v1/sql/"))
 		return route_sql(request, cut_front(path, 8));
 	if (bytes_begin(path, "/v1/admin/"))

@@ -133,6 +133,7 @@ on_target(void *cls, const char *target,
 	request->shard = shard;
 	request->trusted = conn->trusted;
 	conn_phase(conn, CONN_HEADERS, request->started_ns);
+	request_foresee(request);
 	return request;
 }
 

@@ -145,7 +145,7 @@ replies_find(struct local *local, const struct request *request)
 	struct cache_entry *entry;
 	struct kept_reply *kept;
 
-	entry = cache_find(&local->cache, reply_key_hash(key), key);
+	entry = cache_find(&local->cache, request->foreseen, key);
 	if (!entry)
 		return NULL;
 	kept = CONTAINER_OF(entry, struct kept_reply, entry);
