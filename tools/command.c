@@ -164,6 +164,37 @@ static const struct command commands[] = {
 	  .summary = "show the last slow statements",
 	  .text = "The latest first, with the plan of each below it; the first --limit.\n"
 		  "On a terminal SQL is shortened to its width.\n" },
+	{ .name = "bench",
+	  .argument = "TARGET",
+	  .optional = true,
+	  .options = OPTION_BIT(CONNECTIONS) | OPTION_BIT(THREADS) |
+		     OPTION_BIT(DURATION) | OPTION_BIT(WARMUP) |
+		     OPTION_BIT(REQUESTS) | OPTION_BIT(RATE) |
+		     OPTION_BIT(METHOD) | OPTION_BIT(HEADER) |
+		     OPTION_BIT(BODY) | OPTION_BIT(BODY_SIZE) |
+		     OPTION_BIT(REQUEST) | OPTION_BIT(REQUEST_HEADER) |
+		     OPTION_BIT(KEYS) | OPTION_BIT(ZIPF) | OPTION_BIT(SEED) |
+		     OPTION_BIT(EXPECT) | OPTION_BIT(FIND_RATE),
+	  .forms = two_forms,
+	  .run = bench_run,
+	  .summary = "load a server and measure its latency",
+	  .text = "Sends requests for TARGET, a path, over N connections (64) for a\n"
+		  "DURATION (10s), after a --warmup (1s) that is not counted. Each\n"
+		  "connection sends the next request when the reply to the last one has\n"
+		  "come; or, with --rate, requests begin R times a second whatever the\n"
+		  "replies do, and latency counts from when a request should have begun.\n"
+		  "{key} and {n} in path and body are a number below --keys, of 8 digits\n"
+		  "or of as many as it has; all keys alike, or --zipf S. --request, for\n"
+		  "each kind of request with its weight, stands instead of TARGET; BODY\n"
+		  "is TEXT, @FILE, or %SIZE made bytes. Statuses that are not in LIST\n"
+		  "(200-299) are errors. --find-rate finds the highest rate that keeps\n"
+		  "a percentile of latency. Ctrl-C ends it early.\n"
+		  "\n"
+		  "  jackdaw bench /v1/kv/main/colour\n"
+		  "  jackdaw bench -r 5000 -d 30s --keys 100000 --zipf 0.99 \\\n"
+		  "      --request '95 GET /v1/kv/main/{key}' \\\n"
+		  "      --request '5 PUT /v1/kv/main/{key} %100' --expect 200-299,404\n"
+		  "  jackdaw bench --find-rate p99=5ms /v1/kv/main/colour\n" },
 	{ .name = "status",
 	  .forms = two_forms,
 	  .run = status_run,
