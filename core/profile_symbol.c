@@ -357,8 +357,13 @@ add_place(char *out, const struct symbols *symbols, const struct module *module,
 static void
 copy_name(char *out, const char *name)
 {
-	size_t len = strcspn(name, ".@");
+	static const char inside[] = "__GI_";
+	size_t len;
 
+	/* glibc's own calls of what it exports. */
+	if (!strncmp(name, inside, sizeof(inside) - 1))
+		name += sizeof(inside) - 1;
+	len = strcspn(name, ".@");
 	snprintf(out, NAME_MAX_SHOWN, "%.*s", (int)(len ? len : strlen(name)),
 		 name);
 }

@@ -89,6 +89,7 @@ resource_allow(enum resource resource)
 	case RESOURCE_ADMIN_SERVICES:
 	case RESOURCE_ADMIN_STATEMENTS:
 	case RESOURCE_ADMIN_SLOW:
+	case RESOURCE_ADMIN_PROFILE:
 		return "GET, HEAD, OPTIONS";
 	case RESOURCE_STORE:
 		return "GET, HEAD, PUT, POST, OPTIONS";
@@ -136,6 +137,8 @@ resource_template(enum resource resource)
 		return "/v1/admin/statements";
 	case RESOURCE_ADMIN_SLOW:
 		return "/v1/admin/slow";
+	case RESOURCE_ADMIN_PROFILE:
+		return "/v1/admin/profile";
 	case RESOURCE_SERVICE: /* the route's own is shown */
 		return "/{service}";
 	}

@@ -47,6 +47,7 @@ enum resource {
 	RESOURCE_ADMIN_SERVICE,    /* /v1/admin/services/{service} */
 	RESOURCE_ADMIN_STATEMENTS, /* /v1/admin/statements */
 	RESOURCE_ADMIN_SLOW,       /* /v1/admin/slow */
+	RESOURCE_ADMIN_PROFILE,    /* /v1/admin/profile */
 	RESOURCE_SERVICE,          /* /{service}/...: has routes of its own */
 };
 
@@ -79,7 +80,8 @@ enum resource {
 	X(SERVICE_REMOVE, ADMIN_SERVICE, DELETE, "", NONE, admin_remove, \
 	  "purge") \
 	X(STATEMENTS, ADMIN_STATEMENTS, GET, "", NONE, admin_statements, "") \
-	X(SLOW, ADMIN_SLOW, GET, "", NONE, admin_slow, "")
+	X(SLOW, ADMIN_SLOW, GET, "", NONE, admin_slow, "") \
+	X(PROFILE, ADMIN_PROFILE, GET, "", NONE, admin_profile, "seconds hz")
 
 enum action_index {
 #define ACTION_ENUM(name, resource, method, op, body, run, parameters) \
