@@ -164,6 +164,20 @@ static const struct command commands[] = {
 	  .summary = "show the last slow statements",
 	  .text = "The latest first, with the plan of each below it; the first --limit.\n"
 		  "On a terminal SQL is shortened to its width.\n" },
+	{ .name = "profile",
+	  .options = OPTION_BIT(DURATION) | OPTION_BIT(RATE) |
+		     OPTION_BIT(LIMIT),
+	  .place = PLACE_ADMIN,
+	  .forms = "text folded svg json",
+	  .run = profile_run,
+	  .summary = "show what the server's processor time goes to",
+	  .text = "The server samples itself R times a second of processor time (99;\n"
+		  "1000 at most) for DURATION (10s; 5m at most), which costs it less\n"
+		  "than 3%. FORM is text, with the functions that took most time, the\n"
+		  "first --limit (30), and the routes, kinds of work and threads; svg, a\n"
+		  "flame graph; folded, a line for each stack, for other tools; or json.\n"
+		  "\n"
+		  "  jackdaw profile -d 30s -o svg >profile.svg\n" },
 	{ .name = "bench",
 	  .argument = "TARGET",
 	  .optional = true,

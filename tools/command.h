@@ -66,6 +66,7 @@ enum outcome service_rollback(const struct call *call);
 enum outcome service_remove(const struct call *call);
 enum outcome statements_run(const struct call *call);
 enum outcome slow_run(const struct call *call);
+enum outcome profile_run(const struct call *call);
 enum outcome bench_run(const struct call *call);
 
 #endif
