@@ -42,16 +42,6 @@ struct tree {
 
 /* ---- the tree ------------------------------------------------------------ */
 
-static int
-compare(struct bytes a, struct bytes b)
-{
-	int order = memcmp(a.data, b.data, a.len < b.len ? a.len : b.len);
-
-	if (order)
-		return order;
-	return (a.len > b.len) - (a.len < b.len);
-}
-
 /* Among the children, which are in order; made where it is not there. */
 static unsigned
 find_child(struct tree *tree, unsigned parent, struct bytes name)
@@ -60,7 +50,7 @@ find_child(struct tree *tree, unsigned parent, struct bytes name)
 	struct node *node;
 
 	for (; *link != NO_NODE; link = &tree->list[*link].next) {
-		int order = compare(tree->list[*link].name, name);
+		int order = name_compare(tree->list[*link].name, name);
 
 		if (order == 0)
 			return *link;
@@ -159,11 +149,11 @@ static const struct {
 	unsigned hue, saturation;
 } groups[] = {
 	{ "labels", "", 0, 0 },
-	{ "Jackdaw", "", 28, 75 },
+	{ "Jackdaw, libc", "", 28, 75 },
 	{ "SQLite", "sqlite3 libsqlite3", 212, 60 },
 	{ "libmicrohttpd", "MHD_ libmicrohttpd", 275, 40 },
 	{ "LMDB", "mdb_ liblmdb", 130, 40 },
-	{ "other libraries", "lib vdso linux-vdso __", 350, 45 },
+	{ "other libraries", "lib vdso linux-vdso", 350, 45 },
 };
 enum { GROUP_LABELS, GROUP_OWN };
 

@@ -99,6 +99,15 @@ stacks_route(struct bytes label)
 			       label.len - len };
 }
 
+int
+name_compare(struct bytes a, struct bytes b)
+{
+	size_t len = a.len < b.len ? a.len : b.len;
+	int order = len ? memcmp(a.data, b.data, len) : 0;
+
+	return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
 /* ---- sums ---------------------------------------------------------------- */
 
 static size_t
@@ -138,8 +147,7 @@ compare(const void *a, const void *b)
 		return left->self < right->self ? 1 : -1;
 	if (left->total != right->total)
 		return left->total < right->total ? 1 : -1;
-	/* The first that came. */
-	return (left->last > right->last) - (left->last < right->last);
+	return name_compare(left->name, right->name);
 }
 
 static void

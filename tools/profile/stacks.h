@@ -54,6 +54,8 @@ void sums_fini(struct sums *sums);
 
 /* "GET /shop/orders/{id}" of "route GET /shop/orders/{id}". */
 struct bytes stacks_route(struct bytes label);
+/* As strcmp(). */
+int name_compare(struct bytes a, struct bytes b);
 
 /* ---- what is made of it -------------------------------------------------- */
 
