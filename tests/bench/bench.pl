@@ -1,130 +1,150 @@
 # SPDX-License-Identifier: MIT
-# Keys and values against the floor (floor.c), on this machine, in this hour;
-# absolute numbers are of this machine only. See Bench.pm.
+
+# The benchmark: what Jackdaw costs beside what it is compared with. Absolute
+# numbers are of this machine and this hour; that is why everything is measured
+# by turns. docs/guide/benchmarks.md tells how to run and to read it.
+#
+# run.sh starts it; it describes the options.
 use strict;
 use warnings;
 
 use lib 'tests/bench';
-use Bench;
+use Bench::Machine;
+use Bench::Process;
+use Bench::Report;
+use Bench::Rounds;
+use Bench::Verify;
+use Bench::Works;
+use File::Path qw(make_path);
 use File::Temp;
-use IPC::Open2;
-use Jackdaw;
-use List::Util qw(min);
-use Time::HiRes qw(sleep time);
+use Getopt::Long;
+use JSON::PP;
+use System::Floor;
+use System::H2o;
+use System::Jackdaw;
+use System::Nginx;
+use System::Node;
+use System::RedisBenchmark;
+use System::Sqlite;
+use System::Webdis;
+use Time::HiRes qw(time);
 
-my $rounds  = $ENV{BENCH_ROUNDS}  // 5;
-my $seconds = $ENV{BENCH_SECONDS} // 2;
-my $small   = 100_000;
-my $large   = $ENV{BENCH_LARGE} // 1_000_000;
-my $value   = 'v' x 100;
-# On the disk of the tree, since /tmp may be memory.
+my %options = (rounds => 5, seconds => 2, out => 'build/bench');
+GetOptions(\%options, 'rounds=i', 'seconds=f', 'systems=s', 'work=s', 'out=s', 'list') or exit 2;
+exit 2 if @ARGV;
+
+my $begin = time;
+my $scale = $options{seconds} / 2;
+my @works = Bench::Works::works($scale);
+my @all   = (
+    System::Floor->new,
+    System::Jackdaw->new,
+    System::Jackdaw->new(name => 'jackdaw, empty', title => 'Jackdaw, empty', empty => 1,
+        only_if_named => 1),
+    System::Jackdaw->new(name => 'jackdaw, 10^6 keys', title => 'Jackdaw', only_if_named => 1,
+        keys => (map { $_->{keys} } grep { $_->{name} eq 'get_many' } @works)[0]),
+    System::Jackdaw->new(name => 'jackdaw, 1,000 routes', title => 'Jackdaw, 1,000 routes', routes => 1000,
+        only_if_named => 1),
+    System::Jackdaw->new(name => 'jackdaw, slices of 100 ms', title => 'Jackdaw, slices of 100 ms', slice => '100ms',
+        only_if_named => 1),
+    System::Nginx->new,
+    System::Webdis->new,
+    System::Node->new,
+    System::H2o->new,
+    System::RedisBenchmark->new,
+    System::Sqlite->new,
+);
+
+# "jackdaw" chooses its variants as well; a work is chosen by its name or that of
+# its group.
+sub chosen {
+    my ($list, @names) = @_;
+    return 1 if !defined $list;
+    my %listed = map { $_ => 1 } split /,/, $list;
+    return grep { $listed{$_} } @names;
+}
+
+if ($options{list}) {
+    print "systems: @{[ grep { !/,/ } map { $_->name } @all ]}\n";
+    printf "%-12s %-13s %s\n", $_->{group}, $_->{name}, $_->{title} for @works;
+    exit 0;
+}
+my %known = map { $_ => 1 } (map { $_->name } @all), map { $_->{name}, $_->{group} } @works;
+for (map { split /,/ } grep { defined } @options{qw(systems work)}) {
+    die "there is no '$_'; --list shows what there is\n" if !$known{$_};
+}
+@works = grep { chosen($options{work}, $_->{name}, $_->{group}) } @works;
+
+my (@systems, @left_out);
+for my $system (@all) {
+    my ($main) = split /,/, $system->name;
+    next if !chosen($options{systems}, $main);
+    my @missing = $system->missing;
+    push @left_out, { system => $system->title, why => 'not installed: ' . join ', ', @missing } if @missing;
+    push @systems, $system if !@missing;
+}
+
+# ---- what it says meanwhile --------------------------------------------------
+
+my $terminal = -t STDERR;
+my $last     = '';
+sub say_where {
+    my ($text) = @_;
+    # A line for each round, or one that changes on a terminal.
+    my ($head) = $text =~ /^(\S+\s+\S+ ?\S*)/;
+    if ($terminal) { printf STDERR "\r\e[K%s", $text }
+    elsif ($head ne $last) { print STDERR "$text\n" }
+    $last = $head;
+    return;
+}
+
+# ---- the benchmark -----------------------------------------------------------
+
+# On the disk of the tree, since /tmp may be memory; sockets have short names.
 my $data    = File::Temp->newdir('bench-XXXXXX', DIR => 'build');
+my $sockets = File::Temp->newdir('jackdaw-bench-XXXXXX', TMPDIR => 1);
+chmod 0755, "$data", "$sockets";
+my $path = `pwd`;
+chomp $path;
 
-# ---- the servers -----------------------------------------------------------
-
-sub start_daemon {
-    my ($name) = @_;
-    my $server = Jackdaw->start(dir => "$data/$name", conf => <<"END");
-store main { kind = durable max_size = "2G" }
-store puts { kind = durable max_size = "1G" }
-# What is measured is cost: a stall of the disk refuses nobody.
-limits { queue_age = "10s" }
-END
-    return { server => $server, pid => $server->pid, address => $server->address };
-}
-
-# Loads keys 00000000 on, as one streamed import.
-sub import_keys {
-    my ($daemon, $count) = @_;
-    my $begin      = time;
-    my $connection = $daemon->{server}->connect;
-    $connection->send("PUT /v1/kv/main/?op=import HTTP/1.1\r\nHost: bench\r\n"
-        . "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n");
-    for (my $from = 0; $from < $count; $from += 1000) {
-        my $lines = join '', map { sprintf qq({"key":"%08d","value":"%s"}\n), $_, $value }
-            $from .. min($from + 1000, $count) - 1;
-        $connection->send(sprintf "%x\r\n%s\r\n", length $lines, $lines);
-    }
-    $connection->send("0\r\n\r\n");
-    my $reply = $connection->read_reply('PUT', timeout => 120);
-    die "import: $reply->{status} $reply->{content}" if $reply->{status} != 200;
-    printf "imported %d keys in %.1f s\n", $count, time - $begin;
-}
-
-# ---- memory ----------------------------------------------------------------
-
-sub measure_memory {
-    my $daemon = start_daemon('idle');
-    my $server = $daemon->{server};
-    sleep 0.5;
-    my $idle  = $server->rss;
-    my $count = min(10_000, `sh -c 'ulimit -Hn'` + 0 || 10_000) - 200;
-    my $pid   = open2(my $out, my $in, Jackdaw::build() . '/tests/load/idle',
-        $daemon->{address}, $count);
-    die 'idle connections are refused' if (<$out> // '') ne "ready\n";
-    my $each = ($server->rss - $idle) / $count;
-    close $in;
-    waitpid $pid, 0;
-    $server->stop;
-    return { idle_mib => $idle / (1 << 20), connection_kib => $each / 1024 };
-}
-
-# ---- the benchmark ---------------------------------------------------------
-
-my $memory = measure_memory();
-my $floor = Bench::start_floor($data);
-my $few    = start_daemon('few');
-my $many   = start_daemon('many');
-import_keys($few,  $small);
-import_keys($many, $large);
-my ($tag) = $few->{server}->get('/v1/kv/main/00000001')->{headers}{etag};
-
-my @get  = ('-l', 100, '-s', $seconds);
-my @load = (
-    [ floor => $floor, '/',              @get ],
-    [ get   => $few,   '/v1/kv/main/',   @get, '-k', $small ],
-    [ put   => $few,   '/v1/kv/puts/',   '-s', $seconds, '-k', $small, '-m', 'PUT', '-b', 100,
-        '-e', '201,204' ],
-    [ large => $many,  '/v1/kv/main/',   @get, '-k', $large ],
-    [ one   => $few,   '/v1/kv/main/00000001', @get ],
-    [ not_modified => $few, '/v1/kv/main/00000001', '-s', $seconds, '-e', '304',
-        '-H', "If-None-Match: $tag" ],
+my @verified;
+my $rounds = Bench::Rounds->new(
+    works => \@works, systems => { map { $_->name => $_ } @systems }, order => [ map { $_->name } @systems ],
+    rounds => $options{rounds}, seconds => $options{seconds}, cores => Bench::Machine::cores(),
+    data => "$path/$data", sockets => "$sockets", say => \&say_where,
+    verify => sub {
+        my ($system) = @_;
+        return if !$system->requests->{fortunes};
+        my ($checks, @wrong) = Bench::Verify::techempower($system);
+        die $system->title . " breaks TechEmpower's rules: " . join("\n", @wrong) . "\n" if @wrong;
+        push @verified, { system => $system->title, checks => $checks };
+    },
 );
+my $machine = Bench::Machine::describe("$path/$data");
+$rounds->run;
+print STDERR "\r\e[K" if $terminal;
 
-# Caches are warm and pages in memory before anything counts.
-for (1 .. 2) {
-    Bench::measure($few,  '/v1/kv/main/', '-l', 100, '-n', 2 * $small, '-k', $small);
-    Bench::measure($many, '/v1/kv/main/', '-l', 100, '-n', 2 * $small, '-k', $large);
+for my $system (@systems) {
+    my $why = $system->left_out;
+    push @left_out, { system => $system->title, work => $_->{title}, why => $why->{ $_->{name} } }
+        for grep { $why->{ $_->{name} } } @works;
 }
+my $report = Bench::Report::collect($rounds, machine => $machine, left_out => \@left_out, verified => \@verified,
+    settings => { map { $_ => $options{$_} + 0 } qw(rounds seconds) });
 
-sub counters {
-    my ($server) = @_;
-    my $all = $server->metrics;
-    my %now = map { $_ => $server->metric("jackdaw_$_", qr/puts/, $all) }
-        qw(lane_batches_total lane_items_total lane_sync_seconds_total);
-    $now{"cache_$_"} = $server->metric("jackdaw_cache_$_", undef, $all) for qw(hits_total misses_total);
-    return \%now;
+# ---- what it comes to --------------------------------------------------------
+
+for (Bench::Report::tables($report)) {
+    my ($title, @rows) = @$_;
+    print "\n$title\n\n", Bench::Report::text(@rows);
 }
-
-my $results = Bench::rounds($rounds, \&counters, @load);
-sub ratio    { return Bench::ratio($results, @_) }
-sub quotient { return Bench::quotient($results, @_) }
-
-my @cpu    = ('cpu_us', 'floor');
-my @report = (
-    [ 'GET, 10^5 keys: CPU, x floor',        ratio('get', @cpu),            '<=', 1.15 ],
-    [ 'GET, 10^5 keys: throughput, x floor', ratio('get', 'rate', 'floor'), '>=', 0.90 ],
-    [ 'GET, one key: CPU, x floor',          ratio('one', @cpu) ],
-    [ '304: CPU, x floor',                   ratio('not_modified', @cpu) ],
-    [ 'durable PUT: CPU, x floor',           ratio('put', @cpu),            '<=', 3.0 ],
-    [ 'durable PUT: writes in a batch',      quotient(qw(put lane_items_total lane_batches_total)),
-        '>', 1 ],
-    [ "GET, 10^6 keys: CPU, x 10^5 keys",    ratio('large', 'cpu_us', 'get'), '<=', 1.10 ],
-    [ 'idle: MiB resident',                  $memory->{idle_mib},           '<=', 10 ],
-    [ 'idle connection: KiB',                $memory->{connection_kib},     '<=', 12 ],
-);
-
-Bench::report($rounds, @report);
-Bench::table($results, map { $_->[0] } @load);
-Bench::save('build/bench.json', $results, memory => $memory, report => \@report);
-$_->{server}->stop for $few, $many;
+print "\n";
+print "verified by TechEmpower's rules: $_->{system}, $_->{checks} checks\n" for @verified;
+print 'left out: ', join(', ', grep { defined } @$_{qw(system work)}), ": $_->{why}\n" for @left_out;
+print "FAILED: $_->{work}, $_->{system}: $_->{why}\n" for @{ $report->{failures} };
+make_path($options{out});
+open my $json, '>', "$options{out}/results.json" or die "$options{out}/results.json: $!";
+print $json JSON::PP->new->pretty->canonical->utf8->encode($report);
+close $json or die "$options{out}/results.json: $!";
+printf "%s/results.json; %.0f s\n", $options{out}, time - $begin;
+exit(@{ $report->{failures} } ? 1 : 0);

@@ -1,10 +1,31 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The benchmark of one build: tests/bench/run.sh [build/release]
-# BENCH_ROUNDS (5) and BENCH_SECONDS (2, of each measurement) set its length.
+# The benchmark of one build:
+#
+#   tests/bench/run.sh [OPTION]...
+#     --build=DIR        the build (build/release)
+#     --install          installs what the compared systems need, first
+#     --systems A,B      only these; --list shows all
+#     --work A,B         only these kinds of work, or groups of them
+#     --rounds N         (5)
+#     --seconds S        of each measurement (2)
+#     --out DIR          where results.json goes (build/bench)
+#     --list             shows systems and kinds of work
 set -eu
 cd "$(dirname "$0")/../.."
-build=${1:-build/release}
-export MODE="${build##*/}" JACKDAW_BUILD="$PWD/$build" TEST_TIMEOUT=1800
-perl -Itests/lib tests/bench/bench.pl
-exec perl -Itests/lib tests/bench/sql.pl
+build=build/release
+install=
+for argument; do
+    shift
+    case $argument in
+    --build=*) build=${argument#*=} ;;
+    --install) install=1 ;;
+    *) set -- "$@" "$argument" ;;
+    esac
+done
+[ -z "$install" ] || tests/bench/install.sh
+case $build in /*) ;; *) build=$PWD/$build ;; esac
+export MODE="${MODE:-${build##*/}}" JACKDAW_BUILD="$build" TEST_TIMEOUT=7200
+# Ten thousand connections have a descriptor each.
+ulimit -n "$(ulimit -Hn)"
+exec perl -Itests/lib tests/bench/bench.pl "$@"

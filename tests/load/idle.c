@@ -2,7 +2,7 @@
 /*
  * Holds idle keep-alive connections, each of which was served once:
  *
- *   idle ADDRESS:PORT COUNT
+ *   idle ADDRESS:PORT COUNT [PATH]
  *
  * Prints "ready" when all stand, keeps them until its standard input ends,
  * then asks once more on every hundredth and prints "alive N of M".
@@ -12,7 +12,7 @@
 
 #include "tests/load/client.h"
 
-static const char request[] = "GET /livez HTTP/1.1\r\nHost: idle\r\n\r\n";
+static char request[512];
 
 /* Sends the request and reads the whole reply. */
 static bool
@@ -23,7 +23,7 @@ ask(int fd)
 	struct reply_head head;
 	ssize_t n;
 
-	if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0)
+	if (send(fd, request, strlen(request), MSG_NOSIGNAL) < 0)
 		return false;
 	do {
 		n = recv(fd, data + len, sizeof(data) - 1 - len, 0);
@@ -54,8 +54,11 @@ main(int argc, char **argv)
 	unsigned count, asked = 0, alive = 0;
 	int *fds;
 
-	if (argc != 3)
-		errx(2, "usage: idle ADDRESS:PORT COUNT");
+	if (argc < 3 || argc > 4)
+		errx(2, "usage: idle ADDRESS:PORT COUNT [PATH]");
+	snprintf(request, sizeof(request),
+		 "GET %s HTTP/1.1\r\nHost: idle\r\n\r\n",
+		 argc > 3 ? argv[3] : "/livez");
 	address = client_address(argv[1]);
 	count = (unsigned)atoi(argv[2]);
 	fds = calloc(count, sizeof(*fds));

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+
+# The benchmark's whole machinery, for a moment: it measures Jackdaw and the
+# floor, verifies what it measures, and writes tables and JSON. Its numbers mean
+# nothing here, since nothing else is ever quiet while tests run.
+use strict;
+use warnings;
+
+use File::Temp;
+use Jackdaw;
+use JSON::PP;
+use Test::More;
+
+my $out = File::Temp->newdir;
+
+sub bench {
+    return Jackdaw->run('tests/bench/run.sh', '--build=' . Jackdaw::build(), '--rounds', 2, '--seconds', 0.05,
+        '--out', "$out", @_, { timeout => 60, env => { MODE => Jackdaw::mode() } });
+}
+
+my ($status, $said, $err) = bench('--systems', 'floor,jackdaw',
+    '--work', 'idle,get,put,row,insert,fortunes,value_1m,get_rate');
+is $status, 0, 'it ends well' or diag $said, $err;
+my $report = eval { JSON::PP->new->utf8->decode(Jackdaw::_slurp("$out/results.json")) } // {};
+my %works = map { $_->{name} => $_->{systems} } @{ $report->{works} };
+is_deeply [ sort keys %works ], [ sort qw(idle get put row insert fortunes value_1m get_rate) ], 'each work is there';
+for (qw(get row value_1m get_rate)) {
+    is_deeply [ sort keys %{ $works{$_} } ], [qw(floor jackdaw)], "$_: by both";
+    my $of = $works{$_}{jackdaw};
+    is $of->{errors}, 0, "$_: no errors";
+    my @fields = grep { !($of->{$_}{median} && $of->{$_}{min} <= $of->{$_}{median} && $of->{$_}{median} <= $of->{$_}{max}) }
+        qw(cpu_us rate p50_us p99_us p99_9_us memory);
+    is "@fields", '', "$_: medians and spreads";
+    cmp_ok $of->{cpu_x_floor}, '>', 0, "$_: beside the floor";
+}
+is $works{put}{jackdaw}{durability}, 'on disk when it is answered', 'what an answer means';
+cmp_ok $works{idle}{'jackdaw, empty'}{connection_bytes}{median}, '>', 100, 'memory of an idle connection';
+
+my %judged = map { $_->{what} => $_ } @{ $report->{targets} };
+my $get = $judged{'KV GET, 10^5 keys: CPU, x floor'};
+is $get->{holds}, ($get->{value} <= $get->{bound} ? JSON::PP::true : JSON::PP::false), 'a target is judged';
+is $judged{'KV GET, 10^5 keys: requests/s, x Node'}{value}, undef, 'but not without what it is compared with';
+ok !exists $judged{'KV GET, 10^5 keys: requests/s, x Node'}{holds}, 'and then it does not hold';
+like $said, qr/^KV GET, 10\^5 keys +bare libmicrohttpd +[\d.]+ +1\.00 /m, 'a table of the work';
+like $said, qr/^KV GET, 10\^5 keys: CPU, x floor +[\d.]+ +<= 1\.10 +(?:holds|MISSED)$/m, 'a table of the targets';
+like $said, qr/^verified by TechEmpower's rules: Jackdaw, \d{3} checks$/m, 'what is measured was verified';
+is_deeply $report->{failures}, [], 'nothing failed';
+cmp_ok $report->{machine}{cores}, '>', 0, 'the machine is described';
+unlike(JSON::PP->new->encode($report), qr{"/\w+|\btmp/}, 'and no path of it');
+
+($status, undef, $err) = bench('--work', 'nonsense');
+isnt $status, 0, 'an unknown work is refused';
+like $err, qr/^there is no 'nonsense'/m, 'and named';
+done_testing;
