@@ -35,6 +35,7 @@ my %limits = (
     fresh        => { among => 0.3, parking => 1.2, handed => 0.1 },
     put          => { among => 1.7, parking => 1.2, handed => 38 },
     insert       => { among => 3.7, parking => 1.2, handed => 80 },
+    scan         => { among => 2, parking => 1.2, handed => 0.1 },
 );
 
 my $sharing = Sharing->new;
@@ -72,8 +73,8 @@ for my $name (sort keys %limits) {
     my $bad = grep { !cmp_ok $found{$_}, '<=', $limits{$name}{$_}, "$name: $_" } sort keys %{ $limits{$name} };
     # Those that could cost most, and who uses them.
     my @dear = grep { $_->{among} > $count / 50 } @lines;
-    push @dear, (grep { !$_->{among} && $_->{bound} > $count / 50 } $sharing->lines($windows[0]))[ 0 .. 9 ]
-        if $limits{$name}{handed} > 1;
-    diag $sharing->describe($_, $count) for grep { $_ && ($bad || $verbose) } @dear;
+    next if !$bad && !$verbose;
+    diag $sharing->describe($_, $count) for @dear;
+    diag "fetched:\n" . $sharing->places($windows[0], $count);
 }
 done_testing;

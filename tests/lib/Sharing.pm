@@ -190,6 +190,19 @@ sub describe {
     return $text;
 }
 
+# For people: the places that fetched most, of all lines.
+sub places {
+    my ($self, $window, $count) = @_;
+    my %fetches;
+    for my $use (map { @{ $_->{uses} } } $self->lines($window)) {
+        my $thread = $self->{threads}[ $use->{thread} ] =~ s/-.*//r;
+        my $sites  = $use->{sites};
+        $fetches{"$thread: " . ($self->{places}{$_} // $_)} += $sites->{$_}[2] for keys %$sites;
+    }
+    return join '', map { sprintf "    %.2f  %s\n", $fetches{$_} / $count, $_ }
+        grep { $fetches{$_} > $count / 20 } sort { $fetches{$b} <=> $fetches{$a} } keys %fetches;
+}
+
 # ---- what is measured ----------------------------------------------------------
 
 # Small maps: under callgrind addresses are few. A stalled disk is not what this
@@ -249,6 +262,7 @@ sub hot_paths {
         fresh        => [ 16, '/b/fresh/5' ],
         put          => [ 32, '/v1/kv/main/', '-k', $keys, '-m', 'PUT', '-b', 100 ],
         insert       => [ 32, '/b/log', @json ],
+        scan         => [ 16, '/v1/kv/main?limit=20' ],
     );
 }
 
