@@ -27,6 +27,11 @@ SELECT id, text FROM row WHERE id = :id;
 -- reply: none
 INSERT INTO row(text) VALUES ('more');
 
+-- POST /many
+-- reply: none
+INSERT INTO row(text) WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 5000) SELECT 't' || x FROM c;
+DELETE FROM row WHERE id > 1;
+
 -- GET /long
 -- reply: value
 -- cache: off
@@ -111,6 +116,10 @@ start(sub {
 });
 start(sub {
     my $connection = $server->connect;
+    expect($connection->request(POST => '/shop/many'), qr/^204$/) for 1 .. 100;
+});
+start(sub {
+    my $connection = $server->connect;
     # It has no end: it is left.
     $connection->send_request(GET => '/shop/long');
     sleep 60;
@@ -158,7 +167,7 @@ like $folded, qr/^worker-\d;route GET \/shop\/long;fiber;(?:.*;)?fiber_main;.*sq
 like $folded, qr/^worker-\d;no route;source;.*;MHD_run/m, 'libmicrohttpd';
 like $folded, qr/^worker-\d;route (?:GET|PUT) \/v1\/kv\/\{store\}\/(?:\{key\})?;(?:request|task);/m, 'a key\'s route';
 like $folded, qr/^worker-\d;route (?:GET \/shop\/row\/\{id\}|POST \/shop\/row);request;/m, 'a service\'s route in place';
-like $folded, qr/^commit-(?:main|shop);no route;commit;.*;commit_batch/m, 'a committer';
+like $folded, qr/^commit-shop;no route;commit;.*;sqlite3_step/m, 'a committer';
 unlike $folded, qr/^[^;]*;[^;]*;fiber;(?!context_base;fiber_main)/m, 'fibers have their base';
 
 subtest 'one at a time' => sub {
