@@ -39,17 +39,19 @@ keep(struct response *response, const char *data, size_t len)
 	response->line_len += (unsigned)len;
 }
 
+/* The first bytes of a line, without its end if that is among them: the same
+ * whether a piece cuts it or not. */
 static struct line
-kept_line(struct response *response)
+line_of(const char *data, size_t len)
 {
-	struct line line = {
-		.text = { response->line, response->line_len },
-		.cut = response->line_len > RESPONSE_LINE_MAX,
-	};
+	struct line line = { .text = { data, len } };
 
-	if (line.cut)
+	if (len > RESPONSE_LINE_MAX) {
 		line.text.len = RESPONSE_LINE_MAX;
-	response->line_len = 0;
+		line.cut = true;
+	} else if (len > 0 && data[len - 1] == '\r') {
+		line.text.len--;
+	}
 	return line;
 }
 
@@ -68,16 +70,15 @@ take_line(struct response *response, const char *data, size_t len,
 	response->head_len += (unsigned)used + *whole;
 	if (response->head_len > RESPONSE_HEAD_MAX)
 		return used;
-	*line = (struct line){ .text = { data, used } };
-	if (!end || response->line_len > 0) {
-		keep(response, data, used);
-		if (!end)
-			return used;
-		*line = kept_line(response);
+	if (end && response->line_len == 0) {
+		*line = line_of(data, used);
+		return used + 1;
 	}
-	if (!line->cut && line->text.len > 0 &&
-	    ((const char *)line->text.data)[line->text.len - 1] == '\r')
-		line->text.len--;
+	keep(response, data, used);
+	if (!end)
+		return used;
+	*line = line_of(response->line, response->line_len);
+	response->line_len = 0;
 	return used + 1;
 }
 

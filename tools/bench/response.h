@@ -6,8 +6,8 @@
  * differ, a length beside chunks, a chunk size that is none) is malformed;
  * the connection is then of no more use.
  *
- * A head is read line by line. A line that a piece cuts is kept, its first
- * bytes: no field that matters is longer.
+ * A head is read line by line, of each line the first RESPONSE_LINE_MAX bytes:
+ * no field that matters is longer. They are kept where a piece cuts a line.
  */
 #ifndef TOOLS_BENCH_RESPONSE_H
 #define TOOLS_BENCH_RESPONSE_H
@@ -15,7 +15,7 @@
 #include "core/base.h"
 
 enum {
-	RESPONSE_LINE_MAX = 120,      /* of a line that a piece cuts */
+	RESPONSE_LINE_MAX = 120,      /* of a line that is looked at */
 	RESPONSE_HEAD_MAX = 64 << 10, /* of a head, and of a trailer */
 };
 

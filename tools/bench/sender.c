@@ -2,6 +2,7 @@
 #include "tools/bench/sender.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -653,15 +654,30 @@ wake_ns(const struct sender *sender)
 	return wake;
 }
 
+/* A timeout in nanoseconds, which epoll_wait() does not have. */
+static int
+wait_ns(int epoll, struct epoll_event events[EVENTS_MAX], uint64_t left_ns)
+{
+	struct timespec left = { .tv_sec = (time_t)(left_ns / NS_PER_S),
+				 .tv_nsec = (long)(left_ns % NS_PER_S) };
+	struct pollfd ready = { .fd = epoll, .events = POLLIN };
+	int n = epoll_pwait2(epoll, events, EVENTS_MAX, &left, NULL);
+
+	if (n >= 0 || errno != ENOSYS)
+		return n;
+	/* A kernel before 5.11, or valgrind. */
+	if (ppoll(&ready, 1, &left, NULL) <= 0)
+		return 0;
+	return epoll_wait(epoll, events, EVENTS_MAX, 0);
+}
+
 static void
 wait_for_events(struct sender *sender, uint64_t until_ns)
 {
 	struct epoll_event events[EVENTS_MAX];
 	uint64_t now_ns = clock_mono_ns();
-	uint64_t left_ns = until_ns > now_ns ? until_ns - now_ns : 0;
-	struct timespec left = { .tv_sec = (time_t)(left_ns / NS_PER_S),
-				 .tv_nsec = (long)(left_ns % NS_PER_S) };
-	int n = epoll_pwait2(sender->epoll, events, EVENTS_MAX, &left, NULL);
+	int n = wait_ns(sender->epoll, events,
+			until_ns > now_ns ? until_ns - now_ns : 0);
 
 	for (int i = 0; i < n; i++)
 		link_event(sender, events[i].data.ptr, events[i].events);
