@@ -63,13 +63,14 @@ sub pids  { return Bench::Process::tree($_[0]->roots) }
 # Counters of its own that grow with the work; by name.
 sub counters { return {} }
 
-# Runs one load. By name: what the generator says, cpu_us a request, memory in
-# bytes, faults, and how much its counters grew.
+# Runs one load. By name: what the generator says; a request's cpu_us, faults
+# and sleeps; memory in bytes, and how much the system's counters grew.
 sub measure {
     my ($self, $load) = @_;
     my @pids     = $self->pids;
     my $counters = $self->counters;
     my $faults   = Bench::Process::faults(@pids);
+    my $sleeps   = Bench::Process::sleeps(@pids);
     my $before   = Bench::Process::cpu_seconds(@pids);
     my $result   = Bench::Load::run($load->{address} // $self->address, $load);
     my $seconds  = Bench::Process::cpu_seconds(@pids) - $before;
@@ -77,6 +78,7 @@ sub measure {
     $result->{cpu_us} = $seconds / $requests * 1e6;
     $result->{memory} = Bench::Process::memory(@pids);
     $result->{faults} = (Bench::Process::faults(@pids) - $faults) / $requests;
+    $result->{sleeps} = (Bench::Process::sleeps(@pids) - $sleeps) / $requests;
     my $after = $self->counters;
     $result->{$_} = ($after->{$_} // 0) - ($counters->{$_} // 0) for keys %$after;
     return $result;

@@ -9,16 +9,11 @@ use strict;
 use warnings;
 
 use lib 'tests/bench';
-use Bench::Machine;
-use Bench::Process;
 use Bench::Report;
-use Bench::Rounds;
+use Bench::Run;
 use Bench::Verify;
 use Bench::Works;
-use File::Path qw(make_path);
-use File::Temp;
 use Getopt::Long;
-use JSON::PP;
 use System::Floor;
 use System::H2o;
 use System::Jackdaw;
@@ -27,13 +22,11 @@ use System::Node;
 use System::RedisBenchmark;
 use System::Sqlite;
 use System::Webdis;
-use Time::HiRes qw(time);
 
 my %options = (rounds => 5, seconds => 2, out => 'build/bench');
 GetOptions(\%options, 'rounds=i', 'seconds=f', 'systems=s', 'work=s', 'out=s', 'list') or exit 2;
 exit 2 if @ARGV;
 
-my $begin = time;
 my $scale = $options{seconds} / 2;
 my @works = Bench::Works::works($scale);
 my @all   = (
@@ -84,34 +77,13 @@ for my $system (@all) {
     push @systems, $system if !@missing;
 }
 
-# ---- what it says meanwhile --------------------------------------------------
-
-my $terminal = -t STDERR;
-my $last     = '';
-sub say_where {
-    my ($text) = @_;
-    # A line for each round, or one that changes on a terminal.
-    my ($head) = $text =~ /^(\S+\s+\S+ ?\S*)/;
-    if ($terminal) { printf STDERR "\r\e[K%s", $text }
-    elsif ($head ne $last) { print STDERR "$text\n" }
-    $last = $head;
-    return;
-}
-
 # ---- the benchmark -----------------------------------------------------------
 
-# On the disk of the tree, since /tmp may be memory; sockets have short names.
-my $data    = File::Temp->newdir('bench-XXXXXX', DIR => 'build');
-my $sockets = File::Temp->newdir('jackdaw-bench-XXXXXX', TMPDIR => 1);
-chmod 0755, "$data", "$sockets";
-my $path = `pwd`;
-chomp $path;
-
 my @verified;
-my $rounds = Bench::Rounds->new(
+my $run    = Bench::Run->new;
+my $rounds = $run->rounds(
     works => \@works, systems => { map { $_->name => $_ } @systems }, order => [ map { $_->name } @systems ],
-    rounds => $options{rounds}, seconds => $options{seconds}, cores => Bench::Machine::cores(),
-    data => "$path/$data", sockets => "$sockets", say => \&say_where,
+    rounds => $options{rounds}, seconds => $options{seconds},
     verify => sub {
         my ($system) = @_;
         return if !$system->requests->{fortunes};
@@ -120,9 +92,9 @@ my $rounds = Bench::Rounds->new(
         push @verified, { system => $system->title, checks => $checks };
     },
 );
-my $machine = Bench::Machine::describe("$path/$data");
+my $machine = $run->machine;
 $rounds->run;
-print STDERR "\r\e[K" if $terminal;
+$run->quiet;
 
 for my $system (@systems) {
     my $why = $system->left_out;
@@ -142,9 +114,5 @@ print "\n";
 print "verified by TechEmpower's rules: $_->{system}, $_->{checks} checks\n" for @verified;
 print 'left out: ', join(', ', grep { defined } @$_{qw(system work)}), ": $_->{why}\n" for @left_out;
 print "FAILED: $_->{work}, $_->{system}: $_->{why}\n" for @{ $report->{failures} };
-make_path($options{out});
-open my $json, '>', "$options{out}/results.json" or die "$options{out}/results.json: $!";
-print $json JSON::PP->new->pretty->canonical->utf8->encode($report);
-close $json or die "$options{out}/results.json: $!";
-printf "%s/results.json; %.0f s\n", $options{out}, time - $begin;
+$run->finish($options{out}, 'results.json', $report);
 exit(@{ $report->{failures} } ? 1 : 0);

@@ -5,6 +5,8 @@
 #   tests/bench/run.sh [OPTION]...
 #     --build=DIR        the build (build/release)
 #     --install          installs what the compared systems need, first
+#     --growth           cost against size instead; --work: keys, connections,
+#                        routes, database, values
 #     --systems A,B      only these; --list shows all
 #     --work A,B         only these kinds of work, or groups of them
 #     --rounds N         (5)
@@ -15,11 +17,13 @@ set -eu
 cd "$(dirname "$0")/../.."
 build=build/release
 install=
+program=bench
 for argument; do
     shift
     case $argument in
     --build=*) build=${argument#*=} ;;
     --install) install=1 ;;
+    --growth) program=growth ;;
     *) set -- "$@" "$argument" ;;
     esac
 done
@@ -28,4 +32,4 @@ case $build in /*) ;; *) build=$PWD/$build ;; esac
 export MODE="${MODE:-${build##*/}}" JACKDAW_BUILD="$build" TEST_TIMEOUT=7200
 # Ten thousand connections have a descriptor each.
 ulimit -n "$(ulimit -Hn)"
-exec perl -Itests/lib tests/bench/bench.pl "$@"
+exec perl -Itests/lib "tests/bench/$program.pl" "$@"

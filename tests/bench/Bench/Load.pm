@@ -53,6 +53,7 @@ sub run {
         errors        => $said->{errors},
         seconds       => $said->{duration_s},
         rate          => $said->{requests_per_s},
+        bytes_in      => $said->{bytes_in} / $said->{requests},
         client_cpu_us => $said->{client_cpu_us_per_request},
         late_p99_us   => ($said->{late_us} // {})->{p99},
         map { $_ . '_us' => $latency->{$_} } qw(mean p50 p95 p99 p99_9 max),

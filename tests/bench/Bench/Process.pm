@@ -126,6 +126,17 @@ sub faults {
     return _sum(sub { slurp("/proc/$_[0]/stat") =~ $stat ? $1 + $2 : 0 }, @_);
 }
 
+# How often a thread has waited for something so far.
+sub sleeps {
+    return _sum(sub {
+        my $sum = 0;
+        for (glob "/proc/$_[0]/task/*/status") {
+            $sum += slurp($_) =~ /^voluntary_ctxt_switches:\s+(\d+)/m ? $1 : 0;
+        }
+        return $sum;
+    }, @_);
+}
+
 sub _sum {
     my ($code, @pids) = @_;
     my $sum = 0;

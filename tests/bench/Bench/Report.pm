@@ -11,8 +11,8 @@ use Bench::Targets;
 use Bench::Works;
 use JSON::PP;
 
-my @fields = qw(cpu_us rate mean_us p50_us p95_us p99_us p99_9_us max_us late_p99_us client_cpu_us memory faults
-    idle_bytes connection_bytes);
+my @fields = qw(cpu_us rate mean_us p50_us p95_us p99_us p99_9_us max_us late_p99_us client_cpu_us memory faults sleeps
+    bytes_in hits misses writes batches idle_bytes connection_bytes);
 
 # A number as short as it tells what it has to.
 sub number {
@@ -59,7 +59,7 @@ sub collect {
         }
         push @works, { name => $name, title => $work->{title}, group => $work->{group}, systems => \%systems,
             order => [ grep { $of->{$_} } @{ $rounds->{order} } ],
-            map { $_ => $work->{$_} } grep { $work->{$_} } qw(rate keys connections) };
+            map { $_ => $work->{$_} } grep { $work->{$_} } qw(rate keys connections x series) };
     }
     my @targets = Bench::Targets::judge($results);
     $_->{value} = defined $_->{value} ? _rounded($_->{value}) : undef for @targets;

@@ -30,13 +30,18 @@ sub _loads {
         my @names = $work->{on} ? @{ $work->{on} } : grep { !$self->{systems}{$_}{only_if_named} } @{ $self->{order} };
         for my $name (@names) {
             my $system = $self->{systems}{$name} or next;
-            push @loads, [ $work, $system ] if $system->requests->{ $work->{name} };
+            push @loads, [ $work, $system ] if _request($work, $system);
         }
     }
     # Statements that never end begin once for each system and round.
     return sort { $a->[1]->name cmp $b->[1]->name || !!$a->[0]{beside} <=> !!$b->[0]{beside} } @loads
         if grep { $_->{beside} } @works;
     return @loads;
+}
+
+sub _request {
+    my ($work, $system) = @_;
+    return $system->requests->{ $work->{as} // $work->{name} };
 }
 
 sub _seconds {
@@ -101,7 +106,7 @@ sub _unique {
 
 sub _load {
     my ($self, $work, $system, %more) = @_;
-    return { %$work, seconds => $self->_seconds($work), %{ $system->requests->{ $work->{name} } }, %more };
+    return { %$work, seconds => $self->_seconds($work), %{ _request($work, $system) }, %more };
 }
 
 sub _measure {

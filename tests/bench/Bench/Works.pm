@@ -5,6 +5,7 @@
 # name, title; group: those of a group are measured by turns, round by round,
 # with the same systems running. Then settings of the load (Bench::Load), that
 # a system completes by its requests().
+#   as      the work of the systems' requests(), if it has another name
 #   on      the systems, where not all that offer it
 #   warm    requests before the first round counts
 #   part    of --seconds, where not all
@@ -75,8 +76,9 @@ sub works {
             map { { group => 'beside', name => "${when}_$_->[0]",
                 title => $_->[1] . ($when eq 'beside' ? ' beside four endless statements' : ', 16 connections'),
                 on => [ 'jackdaw', 'jackdaw, slices of 100 ms' ], connections => 16, part => 0.5,
-                $when eq 'beside' ? (beside => $some->(1_000_000)) : () } }
-                [ kv => 'KV GET' ], [ row => 'SQL row, cached' ], [ fresh => 'SQL row, not cached' ]
+                as => $_->[2], $when eq 'beside' ? (beside => $some->(1_000_000)) : () } }
+                [ kv => 'KV GET', 'get_one' ], [ row => 'SQL row, cached', 'row_one' ],
+                [ fresh => 'SQL row, not cached', 'fresh_one' ]
         } qw(alone beside)),
     );
 }

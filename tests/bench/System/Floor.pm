@@ -22,8 +22,10 @@ sub version {
 my $constant = { path => '/', size => 100 };
 
 sub requests {
+    my ($self) = @_;
     return {
-        (map { $_ => $constant } qw(get row json get_rate connections)),
+        (map { ("value_$_" => { path => "/$_", size => $_ }) } @{ $self->{values} // [] }),
+        (map { $_ => $constant } qw(get row json get_rate)),
         value_64k => { path => '/65536',   size => 65536 },
         value_1m  => { path => '/1048576', size => 1048576 },
         idle      => { path => '/' },

@@ -3,7 +3,8 @@
 # Jackdaw as users run it: checks, metrics and log at their defaults.
 #
 # Options: name, title, routes (of the service b: 10), slice (limits.slice), keys
-# (of the store main), empty (no services, no keys).
+# (of the store main), values (sizes of more of them), big (rows of a table of 1
+# kB each), empty (no services, no keys).
 package System::Jackdaw;
 
 use strict;
@@ -35,7 +36,7 @@ sub version {
 sub service {
     my ($routes) = @_;
     my $idle = join '', map { "-- GET /idle/$_/{id}\n-- reply: one\nSELECT id FROM world WHERE id = :id;\n\n" }
-        1 .. $routes - 5;
+        1 .. $routes - 7;
     return {
         'service.conf' => "requests_per_second = 0\nmax_statements = 10000\nmax_size = \"8G\"\ntimeout = \"10m\"\n",
         'migrations/0001_init.sql' => <<"SQL",
@@ -43,6 +44,7 @@ CREATE TABLE world(id INTEGER PRIMARY KEY, number INTEGER NOT NULL);
 WITH RECURSIVE c(x) AS (SELECT 0 UNION ALL SELECT x + 1 FROM c WHERE x < $Bench::Data::rows)
 INSERT INTO world SELECT x, abs(random()) % 10000 FROM c;
 CREATE TABLE log(id INTEGER PRIMARY KEY, who TEXT NOT NULL, what TEXT NOT NULL, n INTEGER NOT NULL);
+CREATE TABLE big(id INTEGER PRIMARY KEY, number INTEGER NOT NULL, filler BLOB NOT NULL);
 SQL
         'a.sql' => <<'SQL' . $idle,
 -- GET /row/{id}
@@ -53,6 +55,15 @@ SELECT id, number FROM world WHERE id = :id;
 -- reply: one
 -- cache: off
 SELECT id, number FROM world WHERE id = :id;
+
+-- GET /big/{id}
+-- reply: one
+SELECT id, number FROM big WHERE id = :id;
+
+-- GET /bigfresh/{id}
+-- reply: one
+-- cache: off
+SELECT id, number FROM big WHERE id = :id;
 
 -- GET /log/{id}
 -- reply: one
@@ -80,8 +91,8 @@ sub requests {
     my %put = (method => 'PUT', body_size => 100, expect => '201,204');
     my %insert = (method => 'POST', path => '/b/log/shown', body => $log_row, @json, expect => '201');
     my %row = (path => '/b/row/{n}');
-    my %requests = (
-        (map { $_ => \%get } qw(get get_many get_rate connections)),
+    return {
+        (map { $_ => \%get } qw(get get_many get_rate)),
         get_one      => { path => '/v1/kv/main/00000001', size => 100 },
         get_304      => { path => '/v1/kv/main/00000001', expect => '304',
             headers => [ 'If-None-Match: ' . ($self->{kv_tag} // '') ] },
@@ -110,11 +121,12 @@ sub requests {
         fortunes     => { path => '/bench/fortunes' },
         rows_cached  => { path => '/bench/cached/20?from={n}' },
         idle         => { path => '/livez' },
-    );
-    $requests{"alone_$_"} = $requests{ { kv => 'get_one', row => 'row_one', fresh => 'fresh_one' }->{$_} }
-        for qw(kv row fresh);
-    $requests{"beside_$_"} = $requests{"alone_$_"} for qw(kv row fresh);
-    return \%requests;
+        put_main     => { %put, path => '/v1/kv/main/{key}' },
+        big          => { path => '/b/big/{n}' },
+        big_fresh    => { path => '/b/bigfresh/{n}' },
+        (map { ("value_$_" => { path => "/v1/kv/main/value$_", size => $_ },
+            "put_$_" => { %put, path => '/v1/kv/puts/{key}', body_size => $_ }) } @{ $self->{values} // [] }),
+    };
 }
 
 # Below a row's path: the row as it is now.
@@ -151,6 +163,8 @@ limits {
 END
     $self->{address} = $server->address;
     import_pairs($server, Bench::Data::pairs($self->{keys}));
+    $server->put("/v1/kv/main/value$_", 'x' x $_)->{success} or die "a value of $_ bytes" for @{ $self->{values} // [] };
+    $self->fill_big if $self->{big};
     $self->{kv_tag}  = $server->get('/v1/kv/main/00000001')->{headers}{etag};
     $self->{row_tag} = $server->get('/b/row/1')->{headers}{etag};
     return;
@@ -163,6 +177,17 @@ sub stop {
     my $server = delete $self->{server} or return;
     my $status = $server->stop;
     die "the daemon ends with $status: " . $server->log if $status != 0;
+    return;
+}
+
+# A hundred thousand rows at a time, each a transaction.
+sub fill_big {
+    my ($self) = @_;
+    for (my $from = 0; $from < $self->{big}; $from += 100_000) {
+        my $to = $from + 100_000 < $self->{big} ? $from + 100_000 : $self->{big};
+        Service::sql($self->{server}, 'b', "WITH RECURSIVE c(x) AS (SELECT $from UNION ALL SELECT x + 1 FROM c "
+            . "WHERE x < $to - 1) INSERT INTO big SELECT x, abs(random()) % 10000, zeroblob(1000) FROM c");
+    }
     return;
 }
 
