@@ -23,8 +23,11 @@ clock_mono_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
-/* At most one scheduler tick (4 ms) behind, a quarter of the cost: for
- * deadlines of seconds. */
+/* A tick of the kernel behind at most (4 ms here, 10 ms where CONFIG_HZ is
+ * 100), a quarter of the cost: for deadlines of seconds. Who sleeps until such
+ * a deadline sleeps that much longer, or wakes before it has come. */
+#define CLOCK_COARSE_LAG_NS (10 * NS_PER_MS)
+
 static inline uint64_t
 clock_coarse_ns(void)
 {

@@ -89,6 +89,11 @@ help_watch(struct worker *worker, int timeout_ms)
 
 	watched[count++] =
 		(struct pollfd){ .fd = worker->epoll_fd, .events = POLLIN };
+	if (worker->lead != NO_LEAD)
+		watched[count++] = (struct pollfd){
+			.fd = worker->seats[worker->lead].source->fd,
+			.events = POLLIN
+		};
 	for (unsigned i = 0; i < sched->source_count; i++) {
 		const struct source *source = sched->sources[i];
 

@@ -50,14 +50,17 @@ parking_enter(struct parking *parking, unsigned index)
 	ck_pr_fence_atomic_load();
 }
 
-void
+bool
 parking_leave(struct parking *parking, unsigned index)
 {
 	/* Whoever woke us has cleared it. */
-	if (ck_pr_load_64(&parking->idle) & WORKER_BIT(index))
+	bool rung = !(ck_pr_load_64(&parking->idle) & WORKER_BIT(index));
+
+	if (!rung)
 		ck_pr_and_64(&parking->idle, ~WORKER_BIT(index));
 	/* Before parking_was_sent(): who saw our bit set had set the other. */
 	ck_pr_fence_memory();
+	return rung;
 }
 
 /* True: the bit was set and we are the one who cleared it. */

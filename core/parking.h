@@ -57,7 +57,8 @@ void parking_fini(struct parking *parking);
 /* The worker itself: look for work between these two, and sleep if there is
  * none. Both are full fences. */
 void parking_enter(struct parking *parking, unsigned index);
-void parking_leave(struct parking *parking, unsigned index);
+/* True: somebody woke us meanwhile. */
+bool parking_leave(struct parking *parking, unsigned index);
 
 /* Any thread that published something, full fence included. True when this
  * call woke the worker: that one, or some one to search. */

@@ -38,7 +38,7 @@ watch_eventfd(struct worker *worker)
 {
 	/* Edge triggered and never read. No seat has this number. */
 	struct epoll_event event = { .events = EPOLLIN | EPOLLET,
-				     .data.u32 = UINT32_MAX };
+				     .data.u64 = UINT64_MAX };
 	int fd = worker->sched->parking.eventfds[worker->index];
 
 	return epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, fd, &event)
@@ -52,7 +52,11 @@ worker_init(struct worker *worker, struct sched *sched, unsigned index,
 {
 	enum err err;
 
-	*worker = (struct worker){ .sched = sched, .index = index };
+	*worker = (struct worker){
+		.sched = sched,
+		.index = index,
+		.lead = NO_LEAD,
+	};
 	fibers_init(worker);
 	worker->random = (index + 1) * UINT64_C(0x9e3779b97f4a7c15);
 	worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -185,7 +189,7 @@ sched_add_source(struct sched *sched, struct source *source)
 static enum err
 start_worker(struct worker *worker)
 {
-	size_t room = worker->sched->source_count + 1;
+	size_t room = worker->sched->source_count + 2;
 	int rc;
 
 	worker->watched = calloc(room, sizeof(*worker->watched));

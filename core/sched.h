@@ -60,12 +60,22 @@ struct parcel {
 
 struct source;
 typedef void (*source_fn)(struct source *source, struct source_run *result);
+typedef void (*source_wait_fn)(struct source *source, int timeout_ms,
+			       struct source_run *result);
 
 struct source {
 	/* Set before sched_add_source(), then never changed. run() leaves fd
 	 * unreadable, or asks for `again`. */
 	source_fn run;
-	int fd;        /* readable means run me; -1: inbox and ticks only */
+	int fd; /* readable means run me; -1: inbox and ticks only */
+	/*
+	 * NULL, or: waits for fd, for timeout_ms at most (-1: without end),
+	 * and goes on as run() does, but opens no parcels; calls sched_awake()
+	 * before the first thing that it does. fd is then an epoll, to which
+	 * the scheduler adds descriptors of its own with data.ptr NULL; they
+	 * end the wait and mean nothing else to the source.
+	 */
+	source_wait_fn wait;
 	bool shared;   /* polled by every worker (EPOLLEXCLUSIVE): a
 			  listening socket, and has no inbox. Not shared:
 			  has a home. */
@@ -119,6 +129,10 @@ void source_wake(struct source *source);
 /* Holder only: opens everything posted so far, oldest first. Returns how
  * many. A parcel may be posted again, or freed, by its open(). */
 unsigned source_open_parcels(struct source *source);
+
+/* Worker only, within a source's wait(): there is something to do, so from here
+ * on the worker is not parked. Cheap when called again. */
+void sched_awake(void);
 
 /* The calling worker's index; asserts on other threads. */
 unsigned sched_worker_index(void);

@@ -2,14 +2,20 @@
 /*
  * A worker and its sources.
  *
- * Every worker has one epoll: its home sources (edge triggered: one edge, one
+ * A worker has one epoll: its home sources (edge triggered: one edge, one
  * run), the shared ones (level triggered and exclusive: what one worker leaves
  * another finds) and its eventfd. A system call costs as much as a tenth of a
  * request, so it is asked seldom: a source that did two or more units of work
  * is hot, and is run again without asking; its own look finds what came
- * meanwhile. So under load there is one epoll_wait a batch, that of the
- * source, and for a single client two, the one that waits and that of the
- * source.
+ * meanwhile.
+ *
+ * A source with wait() is the worker's lead. The worker parks in it, so that
+ * the wait is at the same time the source's own look: one epoll_wait a wake
+ * where there would be two. It is not in the worker's epoll, whose other
+ * members are in its descriptor as well, to end the wait. Which of them did,
+ * only a look at the worker's own epoll tells; so that follows when the source
+ * had nothing and no bell rang, and once a millisecond. While a helper has
+ * the lead, the worker parks in its own epoll: the helper would take its bell.
  */
 #include <errno.h>
 #include <sched.h>
@@ -21,16 +27,65 @@
 enum { EVENTS_MAX = 64 };
 
 static enum err
+add(int epoll_fd, int fd, uint32_t events, uint64_t data)
+{
+	struct epoll_event event = { .events = events, .data.u64 = data };
+
+	return fd >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event)
+		       ? err_from_errno(errno)
+		       : ERR_OK;
+}
+
+static int
+lead_fd(const struct worker *worker)
+{
+	return worker->lead == NO_LEAD ? -1
+				       : worker->seats[worker->lead].source->fd;
+}
+
+static uint32_t
+edges(const struct source *source)
+{
+	return EPOLLIN | (source->shared ? EPOLLEXCLUSIVE : EPOLLET);
+}
+
+static enum err
 watch(struct worker *worker, unsigned index)
 {
 	const struct source *source = worker->seats[index].source;
-	struct epoll_event event = { .data.u32 = index };
+	enum err err = add(worker->epoll_fd, source->fd, edges(source), index);
 
-	event.events = EPOLLIN | (source->shared ? EPOLLEXCLUSIVE : EPOLLET);
-	if (source->fd >= 0 &&
-	    epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, source->fd, &event))
-		return err_from_errno(errno);
-	return ERR_OK;
+	if (!err && worker->lead != NO_LEAD)
+		err = add(lead_fd(worker), source->fd, edges(source), 0);
+	return err;
+}
+
+static void
+unwatch(struct worker *worker, const struct source *source)
+{
+	if (source->fd < 0)
+		return;
+	(void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+	if (worker->lead != NO_LEAD)
+		(void)epoll_ctl(lead_fd(worker), EPOLL_CTL_DEL, source->fd,
+				NULL);
+}
+
+/* The bell, and the sources that are there already; data.ptr is NULL. */
+static enum err
+make_lead(struct worker *worker, unsigned index)
+{
+	int bell = worker->sched->parking.eventfds[worker->index];
+	enum err err;
+
+	worker->lead = index;
+	err = add(lead_fd(worker), bell, EPOLLIN | EPOLLET, 0);
+	for (unsigned i = 0; !err && i < index; i++) {
+		const struct source *source = worker->seats[i].source;
+
+		err = add(lead_fd(worker), source->fd, edges(source), 0);
+	}
+	return err;
 }
 
 enum err
@@ -45,7 +100,10 @@ seats_add(struct worker *worker, struct source *source)
 		return ERR_NOMEM;
 	worker->seats = seats;
 	seats[count] = (struct seat){ .source = source, .tick_ns = UINT64_MAX };
-	err = watch(worker, count);
+	if (source->wait && worker->lead == NO_LEAD)
+		err = make_lead(worker, count);
+	else
+		err = watch(worker, count);
 	if (err)
 		return err;
 	worker->seat_count++;
@@ -67,8 +125,9 @@ seats_poll_is_due(const struct worker *worker, uint64_t now)
 	       (worker->turns > 0 && now - worker->polled_ns >= TURN_NS);
 }
 
-uint64_t
-seats_poll(struct worker *worker, int timeout_ms)
+/* At the worker's own epoll. */
+static void
+look(struct worker *worker, int timeout_ms)
 {
 	struct epoll_event events[EVENTS_MAX];
 	int count =
@@ -77,12 +136,36 @@ seats_poll(struct worker *worker, int timeout_ms)
 	/* -1 is a debugger's stop: as if nothing had come. */
 	for (int i = 0; i < count; i++) {
 		/* The eventfd has no seat; it ended the wait, that is all. */
-		if (events[i].data.u32 < worker->seat_count)
-			worker->seats[events[i].data.u32].ready = true;
+		if (events[i].data.u64 < worker->seat_count)
+			worker->seats[events[i].data.u64].ready = true;
 	}
+	worker->looked_ns = clock_mono_ns();
+}
+
+static uint64_t
+note_poll(struct worker *worker, uint64_t now)
+{
 	worker->turns = 0;
-	worker->polled_ns = clock_mono_ns();
-	return worker->polled_ns;
+	worker->polled_ns = now;
+	return now;
+}
+
+uint64_t
+seats_poll(struct worker *worker, int timeout_ms)
+{
+	if (worker->lead != NO_LEAD)
+		worker->seats[worker->lead].ready = true;
+	look(worker, timeout_ms);
+	return note_poll(worker, worker->looked_ns);
+}
+
+uint64_t
+seats_glance(struct worker *worker, uint64_t now)
+{
+	if (worker->lead == NO_LEAD || now - worker->looked_ns >= LOOK_NS)
+		return seats_poll(worker, 0);
+	worker->seats[worker->lead].ready = true;
+	return note_poll(worker, now);
 }
 
 /* Level triggered, and nothing can be taken: every wait would end at once.
@@ -90,9 +173,7 @@ seats_poll(struct worker *worker, int timeout_ms)
 static void
 pause_seat(struct worker *worker, struct seat *seat)
 {
-	if (seat->source->fd >= 0)
-		(void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL,
-				seat->source->fd, NULL);
+	unwatch(worker, seat->source);
 	seat->ready = false;
 	seat->pause_ns = clock_mono_ns() + PAUSE_NS;
 }
@@ -103,6 +184,18 @@ unpause_seat(struct worker *worker, struct seat *seat, uint64_t now)
 	enum err err = watch(worker, (unsigned)(seat - worker->seats));
 
 	seat->pause_ns = err ? now + PAUSE_NS : 0;
+}
+
+/* The lead is never hot: the wait that follows is a look as well. */
+static void
+note_result(const struct worker *worker, struct seat *seat,
+	    const struct source_run *result)
+{
+	seat->ready = result->again;
+	seat->hot = !seat->source->shared && result->work >= HOT_WORK &&
+		    (worker->lead == NO_LEAD ||
+		     seat != &worker->seats[worker->lead]);
+	seat->tick_ns = result->tick_ns;
 }
 
 static void
@@ -124,11 +217,38 @@ run_seat(struct worker *worker, struct seat *seat) ON_WORKER
 	worker_run_source(worker, source, &result);
 	worker->at_home = false;
 	source_release(source);
-	seat->ready = result.again;
-	seat->hot = !source->shared && result.work >= HOT_WORK;
-	seat->tick_ns = result.tick_ns;
+	note_result(worker, seat, &result);
 	if (result.pause && source->shared)
 		pause_seat(worker, seat);
+}
+
+bool
+seats_wait(struct worker *worker, int timeout_ms)
+{
+	struct seat *seat = &worker->seats[worker->lead];
+	struct source_run result = { .tick_ns = UINT64_MAX };
+	struct source *source;
+	bool found_nothing = false;
+
+	if (worker->lead == NO_LEAD)
+		return false;
+	source = seat->source;
+	if (!source_try_hold(source))
+		return false;
+	worker->at_home = true;
+	source->wait(source, timeout_ms, &result);
+	worker->at_home = false;
+	if (worker->parked)
+		found_nothing = !worker_unpark(worker);
+	else
+		stat_add(&worker->stats.source_runs, 1);
+	worker_catch_up(worker);
+	source_release(source);
+	note_result(worker, seat, &result);
+	note_poll(worker, clock_mono_ns());
+	if (found_nothing || worker->polled_ns - worker->looked_ns >= LOOK_NS)
+		look(worker, 0);
+	return true;
 }
 
 static bool

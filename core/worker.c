@@ -151,8 +151,8 @@ fall_behind(struct worker *worker) ON_WORKER
 
 /* Not while fibers are ready: the sources would wait behind the next one as
  * well, and telling the others each time costs two system calls. */
-static void
-catch_up(struct worker *worker) ON_WORKER
+void
+worker_catch_up(struct worker *worker)
 {
 	if (!worker->behind || fibers_are_ready(worker))
 		return;
@@ -218,7 +218,7 @@ worker_run_source(struct worker *worker, struct source *source,
 	profile_mark_set(PROFILE_SOURCE, NULL);
 	source_run_once(source, result);
 	profile_mark_set(PROFILE_SCHEDULER, NULL);
-	catch_up(worker);
+	worker_catch_up(worker);
 	stat_add(&worker->stats.source_runs, 1);
 }
 
@@ -261,7 +261,7 @@ run_task(struct worker *worker, struct task *task, uint64_t now) ON_WORKER
 	profile_mark_set(PROFILE_TASK, NULL);
 	task->run(task); /* which may free it */
 	profile_mark_set(PROFILE_SCHEDULER, NULL);
-	catch_up(worker);
+	worker_catch_up(worker);
 	return clock_mono_ns();
 }
 
@@ -414,8 +414,33 @@ sleep_until_woken(struct worker *worker) ON_WORKER
 		help_watch(worker, timeout_ms);
 		timeout_ms = 0;
 	}
-	worker->counted_ns = seats_poll(worker, timeout_ms);
+	if (worker->minded || !seats_wait(worker, timeout_ms))
+		worker->counted_ns = seats_poll(worker, timeout_ms);
 	profile_mark_set(PROFILE_SCHEDULER, NULL);
+}
+
+bool
+worker_unpark(struct worker *worker)
+{
+	struct parking *parking = &worker->sched->parking;
+	bool rung = parking_leave(parking, worker->index);
+
+	worker->parked = false;
+	worker->searching = parking_was_sent(parking, worker->index);
+	return rung;
+}
+
+void
+sched_awake(void)
+{
+	struct worker *worker = worker_self();
+
+	if (!worker->parked)
+		return;
+	worker_unpark(worker);
+	profile_mark_set(PROFILE_SOURCE, NULL);
+	worker->counted_ns = begin_turn(worker);
+	worker_search_end(worker);
 }
 
 static void
@@ -427,10 +452,11 @@ park(struct worker *worker) ON_WORKER
 	if (worker->searching)
 		parking_search_end(parking, worker->index);
 	parking_enter(parking, worker->index);
+	worker->parked = true;
 	if (!work_waits(worker))
 		sleep_until_woken(worker);
-	parking_leave(parking, worker->index);
-	worker->searching = parking_was_sent(parking, worker->index);
+	if (worker->parked)
+		worker_unpark(worker);
 }
 
 /* ---- fibers ------------------------------------------------------------- */
@@ -467,7 +493,7 @@ run_fibers(struct worker *worker, uint64_t now) ON_WORKER
 	worker_search_end(worker);
 	begin_turn(worker);
 	fibers_run(worker, worker->sched->slice_ns / 2);
-	catch_up(worker);
+	worker_catch_up(worker);
 	if (!fibers_are_ready(worker))
 		return false;
 	/* A worker with such fibers never sleeps. Where there are fewer
@@ -489,7 +515,7 @@ take_turn(struct worker *worker) ON_WORKER
 	bool more;
 
 	if (seats_poll_is_due(worker, now)) {
-		now = seats_poll(worker, 0);
+		now = seats_glance(worker, now);
 		count_busy(worker, now);
 		stat_add(&worker->stats.polls, 1);
 	}
@@ -503,6 +529,7 @@ static void
 work(struct worker *worker) ON_WORKER
 {
 	worker->polled_ns = worker->counted_ns = clock_mono_ns();
+	worker->looked_ns = worker->polled_ns;
 	while (!ck_pr_load_uint(&worker->sched->stopping)) {
 		if (!take_turn(worker) && !help_others(worker) &&
 		    !steal(worker))

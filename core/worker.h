@@ -40,6 +40,9 @@ enum {
 };
 /* ...or after this time, whichever is first. */
 #define TURN_NS (100 * NS_PER_US)
+/* What a worker with a lead has beside it: listening sockets, whose clients
+ * can wait that long, and a bell, which rings for who is parked. */
+#define LOOK_NS NS_PER_MS
 #define PAUSE_NS (100 * NS_PER_MS)
 
 /* A source as one worker sees it: what its last run here asked for. All the
@@ -52,20 +55,28 @@ struct seat {
 	uint64_t pause_ns; /* its descriptor is out until then; 0: it is in */
 };
 
+enum { NO_LEAD = UINT32_MAX };
+
 struct worker {
 	/* Set before the start, then never changed. */
 	struct sched *sched;
 	unsigned index;
 	unsigned home_seats; /* sources that have their home here */
+	/* The home source that it waits in when it parks, with the bell and
+	 * the listening sockets added to its descriptor: the index of its
+	 * seat; NO_LEAD. The first one that has wait(). */
+	unsigned lead;
+	/* Everything but the lead. */
 	int epoll_fd;
 	pthread_t thread;
-	struct pollfd *watched; /* room for every source, and epoll_fd */
+	struct pollfd *watched; /* room for every source, and two */
 
 	/* The worker's own. */
 	alignas(CACHE_LINE) struct seat *seats;
 	unsigned seat_count;
 	unsigned turns;      /* since the descriptors were looked at */
 	uint64_t polled_ns;  /* when that was */
+	uint64_t looked_ns;  /* at those of epoll_fd */
 	uint64_t turn_ns;    /* when the current turn began */
 	uint64_t counted_ns; /* busy_ns is counted up to here */
 	uint64_t now_ns;     /* when what runs now began */
@@ -75,6 +86,7 @@ struct worker {
 	bool behind;     /* our bit in parking.behind is set */
 	bool searching;  /* our bit in parking.searching is set */
 	bool at_home;    /* running a source that has its home here */
+	bool parked;     /* our bit in parking.idle may be set */
 	bool deferred;   /* ready fibers were passed over in the last turn */
 	uint64_t minded; /* workers whose sources we ran before parking */
 	uint64_t minded_tick_ns; /* the earliest tick of those */
@@ -132,6 +144,10 @@ void worker_count_wake(struct sched *sched);
 void worker_search_end(struct worker *worker) ON_WORKER;
 /* What runs now has had its slice: others take over what waits. */
 void worker_fall_behind(struct worker *worker) ON_WORKER;
+/* The end of being parked, whatever ended it. True: somebody rang our bell. */
+bool worker_unpark(struct worker *worker) ON_WORKER;
+/* Once what ran has ended. */
+void worker_catch_up(struct worker *worker) ON_WORKER;
 /* Runs a source that this worker holds. */
 void worker_run_source(struct worker *worker, struct source *source,
 		       struct source_run *result) ON_WORKER;
@@ -143,8 +159,14 @@ MUST_CHECK enum err seats_add(struct worker *worker, struct source *source);
 void seats_fini(struct worker *worker);
 /* Whether it is time for a look at the descriptors. */
 bool seats_poll_is_due(const struct worker *worker, uint64_t now) ON_WORKER;
-/* Marks those that became readable. Returns the time it was then. */
+/* Marks those that became readable, and the lead, whose look is its run.
+ * Returns the time it was then. */
 uint64_t seats_poll(struct worker *worker, int timeout_ms) ON_WORKER;
+/* The same without waiting, and only of what can have come since. */
+uint64_t seats_glance(struct worker *worker, uint64_t now) ON_WORKER;
+/* Parked: waits in the lead, and runs it with what came. False: there is none,
+ * or a helper has it. */
+MUST_CHECK bool seats_wait(struct worker *worker, int timeout_ms) ON_WORKER;
 /* Runs each that is due. True: some want to be run again without waiting. */
 bool seats_run(struct worker *worker, uint64_t now) ON_WORKER;
 /* Another thread left something for one of ours. */

@@ -36,9 +36,6 @@
 #include "storage/sql.h"
 
 enum {
-	/* Two a worker: one can be taken over while the other is run. More
-	 * cost nothing a request, and gain nothing measurable. */
-	SHARDS_PER_WORKER = 2,
 	/* Scans, exports, and connections of databases that have looked into
 	 * the store, at the same time, beside one snapshot a worker. */
 	SNAPSHOTS_EXTRA = 512,
@@ -258,7 +255,8 @@ static bool
 make_shards(struct daemon *daemon)
 {
 	struct server *server = &daemon->server;
-	unsigned count = sched_workers(server->sched) * SHARDS_PER_WORKER;
+	/* One a worker, which waits in it. */
+	unsigned count = sched_workers(server->sched);
 	enum err err;
 
 	server->shards = calloc(count, sizeof(*server->shards));

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -23,6 +24,8 @@ enum {
 	STREAM_CHUNK = 64 << 10,
 	/* A shard's: its held requests cost each run 3 us at most. */
 	HELD_MAX = 32,
+	/* libmicrohttpd takes 128 events at once; some are not connections. */
+	WAIT_CONNS_MAX = 100,
 };
 #define HELD_TICK_NS (2 * NS_PER_MS)
 
@@ -39,6 +42,7 @@ struct shard {
 	uint64_t sweep_ns;   /* when deadlines are looked at next */
 	uint64_t watch_ns;   /* and who left */
 	bool draining;       /* as the last sweep saw it */
+	bool waiting;        /* in wait_run(), and nothing has come yet */
 
 	/* Atomic: given to it by acceptors, taken off by the holder. */
 	alignas(CACHE_LINE) unsigned connections;
@@ -117,6 +121,18 @@ conn_of(struct MHD_Connection *connection)
 		->socket_context;
 }
 
+/* A wait has ended, and this is the first thing that came. While it waited the
+ * shard had no catalog, which may have been freed. */
+static void
+begin_work(struct shard *shard) ON_WORKER
+{
+	if (!shard->waiting)
+		return;
+	shard->waiting = false;
+	sched_awake();
+	catalog_take_up(local_self());
+}
+
 /* The request line has come: before libmicrohttpd takes the target apart. */
 static void *
 on_target(void *cls, const char *target,
@@ -126,6 +142,7 @@ on_target(void *cls, const char *target,
 	struct conn *conn = conn_of(connection);
 	struct request *request;
 
+	begin_work(shard);
 	request = request_begin(local_self(), bytes_of(target ? target : ""));
 	if (!request)
 		return NULL;
@@ -164,6 +181,7 @@ on_completed(void *cls, struct MHD_Connection *connection, void **context,
 	uint64_t now = clock_mono_ns();
 	enum action_index action;
 
+	begin_work(shard);
 	if (!request)
 		return;
 	action = request->action->index;
@@ -193,8 +211,8 @@ on_completed(void *cls, struct MHD_Connection *connection, void **context,
  * libmicrohttpd calls the handler again in every MHD_run(), which costs a
  * tenth of a microsecond each time, until it is ready. Suspended, it costs
  * nothing meanwhile, but three system calls to leave epoll and come back.
- * So a few are held, those beyond are suspended; a body that has not come
- * whole can only be stopped by suspending.
+ * So a few are held, those beyond are suspended, and those that wait for
+ * seconds; a body that has not come whole can only be stopped by suspending.
  */
 static void
 hold_or_suspend(struct request *request, struct MHD_Connection *connection)
@@ -202,7 +220,8 @@ hold_or_suspend(struct request *request, struct MHD_Connection *connection)
 	struct shard *shard = request->shard;
 
 	conn_watch(&shard->conns, request->conn, request);
-	if (request->body_complete && shard->held < HELD_MAX) {
+	if (request->body_complete && !request->slow_wait &&
+	    shard->held < HELD_MAX) {
 		request->held = true;
 		shard->held++;
 	} else {
@@ -298,6 +317,7 @@ on_request(void *cls, struct MHD_Connection *connection, const char *url,
 {
 	struct request *request = *context;
 
+	begin_work(cls);
 	if (!request)
 		return MHD_NO; /* there was no memory for it */
 	switch (request->state) {
@@ -449,28 +469,63 @@ give_back_snapshots(struct local *local)
 	local->reads_used = 0;
 }
 
+/* What follows a look at the sockets. */
 static void
-run(struct source *source, struct source_run *result) ON_WORKER
+end_run(struct shard *shard, struct source_run *result) ON_WORKER
 {
-	struct shard *shard = CONTAINER_OF(source, struct shard, source);
 	struct local *local = local_self();
 
-	shard->work = 0;
-	catalog_take_up(local);
-	source_open_parcels(source);
-	find_gone(shard, clock_coarse_ns());
-	MHD_run(shard->daemon);
 	catalog_put_down(local);
 	give_back_snapshots(local);
 	sweep(shard, clock_coarse_ns());
 	result->work = shard->work;
 	result->again = wants_run(shard);
-	result->tick_ns = shard->conns.count ? shard->sweep_ns : UINT64_MAX;
-	if (shard->conns.oldest && shard->watch_ns < result->tick_ns)
-		result->tick_ns = shard->watch_ns;
+	if (shard->conns.count)
+		result->tick_ns = shard->sweep_ns + CLOCK_COARSE_LAG_NS;
+	if (shard->conns.oldest && shard->watch_ns < shard->sweep_ns)
+		result->tick_ns = shard->watch_ns + CLOCK_COARSE_LAG_NS;
 	/* What wants_run() cannot know, such as the rest of a long reply. */
 	if (shard->held)
 		result->tick_ns = clock_mono_ns() + HELD_TICK_NS;
+}
+
+static void
+run(struct source *source, struct source_run *result) ON_WORKER
+{
+	struct shard *shard = CONTAINER_OF(source, struct shard, source);
+
+	shard->work = 0;
+	catalog_take_up(local_self());
+	source_open_parcels(source);
+	find_gone(shard, clock_coarse_ns());
+	MHD_run(shard->daemon);
+	end_run(shard, result);
+}
+
+/*
+ * libmicrohttpd waits by itself, but not where requests are held, whose
+ * handlers it would call over and over, and not well where a wait may bring as
+ * many events as it takes at once: it then waits again, and the first lot with
+ * it.
+ */
+static void
+wait_run(struct source *source, int timeout_ms,
+	 struct source_run *result) ON_WORKER
+{
+	struct shard *shard = CONTAINER_OF(source, struct shard, source);
+
+	shard->work = 0;
+	shard->waiting = true;
+	if (shard->held || shard->conns.count > WAIT_CONNS_MAX) {
+		struct pollfd pollfd = { .fd = source->fd, .events = POLLIN };
+
+		(void)poll(&pollfd, 1, timeout_ms);
+		timeout_ms = 0;
+	}
+	MHD_run_wait(shard->daemon, timeout_ms);
+	shard->waiting = false;
+	find_gone(shard, clock_coarse_ns());
+	end_run(shard, result);
 }
 
 /* ---- life --------------------------------------------------------------- */
@@ -516,6 +571,7 @@ shard_create(struct server *server, struct shard **out)
 		MHD_get_daemon_info(shard->daemon, MHD_DAEMON_INFO_EPOLL_FD)
 			->epoll_fd;
 	shard->source.run = run;
+	shard->source.wait = wait_run;
 	*out = shard;
 	return ERR_OK;
 }

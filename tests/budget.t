@@ -138,8 +138,9 @@ SKIP: {
     cmp_ok sum($calls, qw(recvfrom recvmsg)), '<=', $hits + $noise, 'one receive a hit';
     cmp_ok sum($calls, @sends), '<=', $hits + $noise, 'one send a hit';
     cmp_ok sum($calls, 'recvfrom'), '>=', $hits, 'they are counted';
-    # The worker's own, which wakes it, and libmicrohttpd's.
-    cmp_ok sum($calls, @waits), '<=', 2 * $hits + 2 * $noise, 'two waits a hit, at most';
+    # libmicrohttpd's, in which the worker is parked; and a look at the
+    # listening sockets once a millisecond, which is often, traced.
+    cmp_ok sum($calls, @waits), '<=', $hits + 4 * $noise, 'one wait a hit';
     cmp_ok sum($calls, 'epoll_ctl'), '<=', 1, 'no change of what is waited for';
     cmp_ok sum($calls, @wakes), '<=', $noise, 'nobody is woken';
     my %other = %$calls;
@@ -150,7 +151,7 @@ SKIP: {
     my $many = 10_000;
     $calls = trace(sub { load('-n', $many) });
     show('GET hit, 32 connections', $many, $calls);
-    cmp_ok sum($calls, @waits), '<', $many / 2, 'waits are shared by many hits';
+    cmp_ok sum($calls, @waits), '<', $many / 3, 'waits are shared by many hits';
     cmp_ok sum($calls, @sends), '<=', $many * 1.02 + 200, 'one send a hit';
     cmp_ok sum($calls, 'recvfrom'), '<=', $many * 1.02 + 200, 'one receive a hit';
     cmp_ok sum($calls, @wakes), '<', $many / 50, 'hardly anybody is woken';

@@ -2,18 +2,25 @@
 /*
  * Sources: inboxes, edges, wishes, hand-overs, help, and how many system
  * calls a request costs. SOURCE_PARCELS sets how many parcels are posted,
- * SOURCE_ROUNDS the length of the dialogues.
+ * SOURCE_ROUNDS the length of the dialogues. All of it runs twice, the second
+ * time with a lead at each worker.
  */
 #include <errno.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 #include "core/sched.h"
 #include "tests/tap.h"
 #include "tests/waiting.h"
 
+/* Sources that are not shared have wait(). */
+static bool leading;
+
 /* A source that records what happens to it. */
 struct probe {
 	struct source source;
+	int eventfd;     /* readable when it is touched */
+	uint64_t waits;  /* that ended with something; by the holder */
 	uint64_t runs;   /* written by the holder */
 	uint64_t units;  /* read from its descriptor; by the holder */
 	uint64_t opened; /* parcels */
@@ -38,7 +45,7 @@ drain(struct probe *probe)
 {
 	eventfd_t count = 0;
 
-	if (probe->leave || eventfd_read(probe->source.fd, &count))
+	if (probe->leave || eventfd_read(probe->eventfd, &count))
 		return 0;
 	return (unsigned)count;
 }
@@ -82,16 +89,27 @@ bump(uint64_t *counter, uint64_t n)
 	ck_pr_store_64(counter, *counter + n);
 }
 
-static void
-run_probe(struct source *source, struct source_run *result)
+/* True: one of the probe's own descriptors is readable. Edges of the others
+ * are taken with them, as libmicrohttpd does. */
+static bool
+look_at_own(struct probe *probe, int timeout_ms)
 {
-	struct probe *probe = CONTAINER_OF(source, struct probe, source);
-	unsigned units;
+	struct epoll_event events[8];
+	int count = epoll_wait(probe->source.fd, events, ARRAY_LEN(events),
+			       timeout_ms);
+	bool own = false;
 
-	if (ck_pr_faa_uint(&probe->holders, 1) != 0)
-		ck_pr_inc_uint(&probe->collisions);
-	bump(&probe->opened, source_open_parcels(source));
-	units = drain(probe);
+	for (int i = 0; i < count; i++)
+		own |= events[i].data.ptr != NULL;
+	return own;
+}
+
+static void
+work_probe(struct probe *probe, struct source_run *result)
+{
+	const struct source *source = &probe->source;
+	unsigned units = drain(probe);
+
 	be_busy(probe);
 	if (probe->tick_every_ns)
 		tick(probe, result);
@@ -108,14 +126,69 @@ run_probe(struct source *source, struct source_run *result)
 }
 
 static void
+enter_probe(struct probe *probe)
+{
+	if (ck_pr_faa_uint(&probe->holders, 1) != 0)
+		ck_pr_inc_uint(&probe->collisions);
+}
+
+static void
+run_probe(struct source *source, struct source_run *result)
+{
+	struct probe *probe = CONTAINER_OF(source, struct probe, source);
+
+	enter_probe(probe);
+	if (source->wait)
+		(void)look_at_own(probe, 0);
+	bump(&probe->opened, source_open_parcels(source));
+	work_probe(probe, result);
+}
+
+static void
+wait_probe(struct source *source, int timeout_ms, struct source_run *result)
+{
+	struct probe *probe = CONTAINER_OF(source, struct probe, source);
+
+	enter_probe(probe);
+	if (look_at_own(probe, timeout_ms)) {
+		sched_awake();
+		sched_awake();
+		bump(&probe->waits, 1);
+		work_probe(probe, result);
+		return;
+	}
+	if (probe->tick_every_ns)
+		result->tick_ns = probe->tick_ns;
+	ck_pr_dec_uint(&probe->holders);
+}
+
+/* Its eventfd within an epoll. */
+static void
+make_lead(struct probe *probe)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET,
+				     .data.ptr = probe };
+	int rc;
+
+	probe->source.wait = wait_probe;
+	probe->source.fd = epoll_create1(EPOLL_CLOEXEC);
+	rc = epoll_ctl(probe->source.fd, EPOLL_CTL_ADD, probe->eventfd, &event);
+	assert(rc == 0);
+	(void)rc;
+}
+
+static void
 add_probe(struct sched *sched, struct probe *probe, bool shared)
 {
 	enum err err;
 
 	memset(probe, 0, sizeof(*probe));
 	probe->source.run = run_probe;
-	probe->source.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	probe->eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	probe->source.fd = probe->eventfd;
 	probe->source.shared = shared;
+	if (leading && !shared)
+		make_lead(probe);
 	err = sched_add_source(sched, &probe->source);
 	assert(!err);
 }
@@ -123,7 +196,7 @@ add_probe(struct sched *sched, struct probe *probe, bool shared)
 static void
 touch(struct probe *probe)
 {
-	int rc = eventfd_write(probe->source.fd, 1);
+	int rc = eventfd_write(probe->eventfd, 1);
 
 	assert(rc == 0);
 	(void)rc;
@@ -158,7 +231,9 @@ start(struct sched *sched)
 static void
 close_probe(struct probe *probe)
 {
-	close(probe->source.fd);
+	if (probe->source.wait)
+		close(probe->source.fd);
+	close(probe->eventfd);
 }
 
 static struct sched_stats
@@ -488,7 +563,8 @@ what_a_run_leaves_of_a_shared_source_is_found(void)
 	probe.source.run = run_probe;
 	probe.source.shared = true;
 	/* Each read takes one. */
-	probe.source.fd = eventfd(0, EFD_NONBLOCK | EFD_SEMAPHORE);
+	probe.eventfd = eventfd(0, EFD_NONBLOCK | EFD_SEMAPHORE);
+	probe.source.fd = probe.eventfd;
 	ok(sched_add_source(sched, &probe.source) == ERR_OK, "is added");
 	start(sched);
 	ok(eventfd_write(probe.source.fd, 100) == 0 &&
@@ -789,17 +865,72 @@ a_slice_that_is_over_calls_for_help(void)
 	close_probe(&probes[1]);
 }
 
-int
-main(void)
-{
-	unsigned parcels =
-		(unsigned)tap_rounds("SOURCE_PARCELS", 400000 / SLOWER);
-	unsigned rounds = (unsigned)tap_rounds("SOURCE_ROUNDS", 10000 / SLOWER);
+/* ---- leads -------------------------------------------------------------- */
 
-	sources_get_homes_in_turn();
+/* Its worker parks in it; what comes is run within the wait. */
+static void
+a_lead_is_run_by_its_wait(unsigned rounds)
+{
+	struct sched *sched = new_sched(1);
+	struct probe lead;
+	bool answered = true;
+
+	add_probe(sched, &lead, false);
+	start(sched);
+	for (unsigned n = 1; answered && n <= rounds; n++) {
+		touch(&lead);
+		answered = wait_for_count(&lead.units, n);
+	}
+	sched_stop(sched);
+	ok(answered, "%u requests are answered", rounds);
+	/* Beside those that came while the worker was on its way. */
+	ok(lead.waits > rounds / 2, "%llu of them in a wait",
+	   (unsigned long long)lead.waits);
+	sched_destroy(sched);
+	close_probe(&lead);
+}
+
+/* A lead that always has something keeps nobody out. */
+static void
+a_busy_lead_starves_nobody(void)
+{
+	struct sched *sched = new_sched(1);
+	struct probe lead, other, listener;
+	uint64_t begin, n = 0;
+	bool answered = true;
+
+	add_probe(sched, &listener, true);
+	add_probe(sched, &lead, false);
+	add_probe(sched, &other, false);
+	start(sched);
+	begin = clock_mono_ns();
+	while (answered && clock_mono_ns() - begin < NS_PER_S / 4) {
+		n++;
+		touch(&listener);
+		touch(&other);
+		while (answered && (ck_pr_load_64(&listener.units) < n ||
+				    ck_pr_load_64(&other.units) < n)) {
+			touch(&lead);
+			answered = clock_mono_ns() - begin < DEADLINE_NS;
+		}
+	}
+	sched_stop(sched);
+	ok(answered, "a listener and another source are served %llu times",
+	   (unsigned long long)n);
+	/* A look a millisecond: some hundred on a quiet machine. */
+	ok(n > 10, "and soon");
+	ok(lead.units > n, "while the lead is busy");
+	sched_destroy(sched);
+	close_probe(&listener);
+	close_probe(&lead);
+	close_probe(&other);
+}
+
+static void
+run_all(unsigned parcels, unsigned rounds)
+{
 	a_dialogue_costs_one_run_and_one_wait_each(rounds);
 	a_wake_costs_one_run_and_one_wait_each(rounds);
-	a_hot_source_is_run_without_polling();
 	every_parcel_is_opened_once(1, parcels / POSTERS);
 	every_parcel_is_opened_once(2, parcels / POSTERS);
 	every_parcel_is_opened_once(4, parcels / POSTERS);
@@ -816,5 +947,22 @@ main(void)
 	an_edge_during_help_is_not_lost();
 	a_parcel_during_help_is_not_lost();
 	a_slice_that_is_over_calls_for_help();
+}
+
+int
+main(void)
+{
+	unsigned parcels =
+		(unsigned)tap_rounds("SOURCE_PARCELS", 400000 / SLOWER);
+	unsigned rounds = (unsigned)tap_rounds("SOURCE_ROUNDS", 10000 / SLOWER);
+
+	sources_get_homes_in_turn();
+	a_hot_source_is_run_without_polling();
+	run_all(parcels, rounds);
+	printf("# with leads\n");
+	leading = true;
+	run_all(parcels, rounds);
+	a_lead_is_run_by_its_wait(rounds);
+	a_busy_lead_starves_nobody();
 	return tap_done();
 }
