@@ -302,8 +302,19 @@ RANGE(write_range, true)
 						   __ATOMIC_SEQ_CST, \
 						   __ATOMIC_SEQ_CST); \
 	}
-#define __atomic_exchange_(word, value, order) \
-	__atomic_exchange_n(word, value, order)
+/* clang's: returns what was there. */
+#define COMPARE_VALUE(bits, type) \
+	type __tsan_atomic##bits##_compare_exchange_val( \
+		type *word, type seen, type value, int good, int bad); \
+	type __tsan_atomic##bits##_compare_exchange_val( \
+		type *word, type seen, type value, int good, int bad) \
+	{ \
+		access_memory(word, sizeof(*word), CALLER, true); \
+		__atomic_compare_exchange_n(word, &seen, value, false, \
+					    __ATOMIC_SEQ_CST, \
+					    __ATOMIC_SEQ_CST); \
+		return seen; \
+	}
 #define ATOMICS(bits, type) \
 	type __tsan_atomic##bits##_load(const type *word, int order); \
 	type __tsan_atomic##bits##_load(const type *word, int order) \
@@ -330,7 +341,8 @@ RANGE(write_range, true)
 	UPDATE(bits, type, fetch_or) \
 	UPDATE(bits, type, fetch_xor) \
 	COMPARE(bits, type, strong) \
-	COMPARE(bits, type, weak)
+	COMPARE(bits, type, weak) \
+	COMPARE_VALUE(bits, type)
 ATOMICS(8, uint8_t)
 ATOMICS(16, uint16_t)
 ATOMICS(32, uint32_t)
