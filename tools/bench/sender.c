@@ -604,9 +604,13 @@ change_part(struct sender *sender, uint64_t now_ns)
 		begin_window(sender);
 		begin_requests(sender, now_ns);
 	}
-	if (sends(sender) && (now_ns >= run->end_ns || has_all(sender) ||
-			      ck_pr_load_uint(&run->stop)))
-		begin_drain(sender, now_ns);
+	if (!sends(sender) || (now_ns < run->end_ns && !has_all(sender) &&
+			       !ck_pr_load_uint(&run->stop)))
+		return;
+	/* What could have been sent in time is sent, late as it is. */
+	if (is_open_loop(sender))
+		begin_due(sender, now_ns);
+	begin_drain(sender, now_ns);
 }
 
 /* With --requests nothing else ends a run whose server has gone. */
@@ -630,7 +634,7 @@ tick(struct sender *sender, uint64_t now_ns)
 		struct link *link = &sender->links[i];
 
 		if (is_busy(link) &&
-		    now_ns - link->sent_ns > sender->plan->timeout_ns)
+		    now_ns > link->sent_ns + sender->plan->timeout_ns)
 			link_failed(sender, link, TROUBLE_TIMEOUT, now_ns);
 		if (link->state == LINK_DOWN && now_ns >= link->retry_at &&
 		    sender->part != PART_DRAIN)
@@ -722,6 +726,17 @@ connect_all(struct sender *sender)
 	}
 }
 
+static void
+sleep_until(uint64_t ns)
+{
+	struct timespec until = { .tv_sec = (time_t)(ns / NS_PER_S),
+				  .tv_nsec = (long)(ns % NS_PER_S) };
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) ==
+	       EINTR)
+		;
+}
+
 void *
 sender_run(void *arg)
 {
@@ -734,6 +749,7 @@ sender_run(void *arg)
 	sender->part = PART_WARMUP;
 	pthread_barrier_wait(&sender->run->connected);
 	pthread_barrier_wait(&sender->run->begun);
+	sleep_until(sender->run->begin_ns);
 	sender->next_ns = due_ns(sender, 0);
 	sender->tick_at = sender->run->begin_ns + tick_ns;
 	change_part(sender, clock_mono_ns());

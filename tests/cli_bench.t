@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: MIT
+
+# jackdaw bench: against servers whose delays are known, so that what it says
+# can be checked; and against the daemon, beside wrk and h2load.
+use strict;
+use warnings;
+use File::Temp;
+use Jackdaw;
+use JSON::PP;
+use Slow;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $client = Jackdaw::client();
+my $tmp    = File::Temp->newdir;
+my $json   = JSON::PP->new->utf8;
+my $slack  = 80;    # ms that a busy machine may add
+
+delete $ENV{JACKDAW_URL};
+
+# What it measures, and what it says on standard error.
+sub bench {
+    my ($server, @options) = @_;
+    my ($status, $out, $err) = Jackdaw->run($client, 'bench', '--url', $server->url,
+        '-o', 'json', '--warmup', '0s', @options, { timeout => 40 });
+    my $result = eval { $json->decode($out) } // {};
+    @$result{qw(status err out)} = ($status, $err, $out);
+    return $result;
+}
+
+sub ms { my ($result, $name) = @_; return ($result->{latency_us}{$name} // -1) / 1000 }
+
+sub between {
+    my ($got, $low, $high, $name) = @_;
+    return ok(($got >= $low && $got <= $high), "$name: $got, from $low to $high");
+}
+
+subtest 'a closed loop and a known delay' => sub {
+    my $server = Slow->start;
+    my $result = bench($server, qw(-c 4 -d 1s /wait/20));
+    is $result->{status}, 0;
+    is $result->{mode}, 'closed';
+    is $result->{rate}, undef;
+    between(ms($result, 'min'), 19.9, 20 + $slack, 'min');
+    between(ms($result, 'p50'), 20, 45, 'p50');
+    # Four connections, one request in 20 ms each.
+    between($result->{requests}, 1000 / (20 + $slack) * 4, 204, 'requests');
+    is $result->{errors}, 0;
+    is_deeply $result->{statuses}, { 200 => $result->{requests} };
+    is_deeply $result->{late_us}, undef, 'a closed loop is never late';
+    between($result->{duration_s}, 0.999, 1.001, 'duration');
+};
+
+subtest 'an open loop and a known delay' => sub {
+    my $server = Slow->start;
+    my $result = bench($server, qw(-c 32 -t 2 -r 200 -d 1s /wait/20));
+    is $result->{mode}, 'open';
+    is $result->{requests}, 200, 'each request of the schedule';
+    is $result->{unsent}, 0;
+    between(ms($result, 'min'), 19.9, 20 + $slack, 'min');
+    between(ms($result, 'p50'), 20, 45, 'p50');
+    ok $result->{late_us}{p99} <= $result->{late_us}{max}, 'how late it was';
+};
+
+# The point of it all: a server that stands still for half a second. What should
+# have been sent meanwhile has waited, and says so.
+subtest 'a stall, open loop: no coordinated omission' => sub {
+    my $server = Slow->start(stall => [0.5, 0.5]);
+    my $result = bench($server, qw(-c 8 -r 400 -d 2s /ok));
+    is $result->{requests}, 800, 'all that were due';
+    # 200 of 800 were due in the stall; the first of them waited 500 ms, the
+    # last not at all: of all requests, 5% waited over 400 ms, 15% over 200.
+    between(ms($result, 'p50'), 0,   100,          'p50 is not of the stall');
+    between(ms($result, 'p90'), 270, 330 + $slack, 'p90');
+    between(ms($result, 'p95'), 370, 430 + $slack, 'p95');
+    between(ms($result, 'p99'), 450, 510 + $slack, 'p99');
+    between(ms($result, 'max'), 480, 520 + $slack, 'max');
+    # All eight connections were busy: that it sent late is not its own doing.
+    between($result->{late_us}{p99} / 1000, 0, 100, 'late');
+};
+
+subtest 'the same in a closed loop shows on its connections only' => sub {
+    my $server = Slow->start(stall => [0.5, 0.5]);
+    my $result = bench($server, qw(-c 4 -d 1500ms /ok));
+    cmp_ok $result->{requests}, '>=', 500, 'enough to hide it';
+    between(ms($result, 'p99'), 0, 200, 'p99 hides it');
+    between(ms($result, 'max'), 480, 520 + $slack, 'max');
+};
+
+subtest 'more than the server can do' => sub {
+    my $server = Slow->start;
+    my $result = bench($server, qw(-c 2 -r 1000 -d 1s /wait/20));
+    between($result->{requests}, 100 * 20 / (20 + $slack), 104, 'requests');
+    is $result->{requests} + $result->{unsent}, 1000, 'the rest were due and not sent';
+    is $result->{errors}, 0;
+    between(ms($result, 'p50'), 380, 560, 'they have waited meanwhile');
+    cmp_ok ms($result, 'max'), '<=', 1000 + $slack, 'not longer than the run';
+    cmp_ok $result->{late_us}{p99} / 1000, '<', 100, 'that is not the generator';
+};
+
+subtest 'connections that end' => sub {
+    my $server = Slow->start;
+    for my $path ('/close', '/until') {
+        my $result = bench($server, qw(-c 2 --requests 50), $path);
+        is $result->{requests}, 50, "$path: all are answered";
+        is $result->{errors}, 0, '... that is no error';
+        cmp_ok $result->{reconnects}, '>=', 48, '... and they are opened anew';
+    }
+};
+
+subtest 'errors are counted' => sub {
+    my $server = Slow->start;
+    my $missing = bench($server, qw(-c 2 --requests 20 /missing));
+    is $missing->{status}, 0, 'it measured';
+    is $missing->{errors}, 20, 'wrong statuses';
+    is_deeply $missing->{statuses}, { 404 => 20 };
+    is bench($server, qw(-c 2 --requests 20 --expect), '200-299,404', '/missing')->{errors}, 0,
+        'unless they are expected';
+    my %troubles = (drop => 'closed', malformed => 'malformed', twice => 'malformed');
+    for my $path (sort keys %troubles) {
+        my $result = bench($server, qw(-c 2 --requests 20), '--request', '1 GET /ok',
+            '--request', "1 GET /$path");
+        my $count = $result->{transport_errors}{ $troubles{$path} };
+        is $result->{status}, 0, "$path: it measured";
+        cmp_ok $count, '>', 0, "... $troubles{$path}";
+        is $result->{errors}, $count, '... nothing else';
+        is $result->{requests} + $count, 20, '... in place of a reply';
+        is $result->{kinds}[1]{errors}, $count, '... of that kind';
+        is $result->{kinds}[0]{errors}, 0, '... and not of the other';
+    }
+    my $never = bench($server, qw(-c 2 -d 500ms --timeout 200ms), '--request', '9 GET /ok',
+        '--request', '1 GET /never');
+    cmp_ok $never->{transport_errors}{timeout}, '>', 0, 'timeout';
+    between(ms($never, 'max'), 200, 400, 'its latency is its time');
+    my $nothing = bench($server, qw(-c 2 --requests 5 /drop));
+    is $nothing->{status}, 1, 'nothing but errors is no result';
+    like $nothing->{err}, qr/nothing was measured/;
+    is $nothing->{errors}, 5, '... but they are counted';
+};
+
+subtest 'a server that goes' => sub {
+    my $server = Slow->start;
+    my $pid = fork // die;
+    if (!$pid) {
+        sleep 0.4;
+        kill KILL => $server->pid;
+        POSIX::_exit(0);
+    }
+    my $result = bench($server, qw(-c 4 -d 1s /ok));
+    is $result->{status}, 0;
+    cmp_ok $result->{requests}, '>', 0, 'what it answered';
+    cmp_ok $result->{transport_errors}{connect}, '>', 10, 'what it did not';
+    waitpid $pid, 0;
+};
+
+subtest 'large replies and chunks' => sub {
+    my $server = Slow->start;
+    my $result = bench($server, qw(-c 2 --requests 20 /big));
+    is $result->{requests}, 20;
+    is $result->{errors}, 0;
+    cmp_ok $result->{bytes_in}, '>', 20 << 20;
+    is bench($server, qw(-c 2 --requests 20 /chunks))->{errors}, 0, 'chunks';
+    $result = bench($server, qw(-c 2 --requests 4 -m PUT --body-size 4M /ok));
+    is $result->{errors}, 0, 'large bodies';
+    cmp_ok $result->{bytes_out}, '>', 16 << 20;
+};
+
+subtest 'the highest rate' => sub {
+    my $server = Slow->start(each => 0.004);    # 250 a second at most
+    my $result = bench($server, qw(-c 8 -d 250ms -r 50 --find-rate p90=40ms /ok));
+    is $result->{status}, 0;
+    between($result->{found_rate}, 50, 400, 'found');
+    is $result->{rate}, $result->{found_rate}, 'the result is of that rate';
+    cmp_ok ms($result, 'p90'), '<=', 40, 'which kept it';
+    my @tries = $result->{err} =~ /^find-rate: try \d+: (\d+\/s: p90 .*, \d+ errors: .+)$/mg;
+    cmp_ok scalar @tries, '>=', 3, 'each try is said';
+    ok((grep { /too slow$/ } @tries), 'one was too slow');
+    cmp_ok scalar @tries, '<=', 24, 'not too many';
+    my $none = bench($server, qw(-c 2 -d 50ms -r 40 --find-rate p90=1ms /ok));
+    is $none->{status}, 1, 'none';
+    is $none->{found_rate}, undef;
+    like $none->{err}, qr/no rate that was tried keeps it/;
+};
+
+# ---- beside others, on the real server ---------------------------------------
+
+my $daemon = Jackdaw->start;
+
+subtest 'the daemon, over TCP and over a socket' => sub {
+    is $daemon->put('/v1/kv/main/00000001', 'value')->{status}, 201;
+    my $result = bench($daemon, qw(--requests 300 --keys 2 --expect), '200,404', '/v1/kv/main/{key}');
+    is $result->{errors}, 0;
+    is $result->{statuses}{200} + $result->{statuses}{404}, 300;
+    between($result->{statuses}{200}, 100, 200, 'one of two keys is there');
+    $result = bench($daemon, qw(--requests 100 -m PUT --body-size 100 --keys 50 /v1/kv/main/{key}));
+    is $result->{errors}, 0, 'durable writes';
+    is $result->{requests}, 100;
+    $result = bench($daemon, qw(--requests 100 -m HEAD /v1/kv/main/00000001));
+    is $result->{errors}, 0, 'HEAD';
+    my ($status, $out) = Jackdaw->run($client, 'bench', '--socket', $daemon->dir . '/admin.sock',
+        qw(-o json --requests 200 --warmup 0s /livez));
+    is $status, 0, 'over the admin socket';
+    is eval { $json->decode($out)->{requests} }, 200;
+};
+
+sub installed { return grep { -x "$_/$_[0]" } split /:/, $ENV{PATH} }
+
+# In turns, short, on a machine that does other things as well: a generous
+# factor. What it would not let pass is a mistake of counting.
+subtest 'as fast as others say' => sub {
+    plan skip_all => 'a sanitizer makes the generator slow, which is what is compared'
+        if Jackdaw::slowness() > 1;
+    my $url  = $daemon->url . '/v1/kv/main/00000001';
+    my %rate = (jackdaw => [], wrk => [], h2load => []);
+    for (1, 2) {
+        my $own = bench($daemon, qw(-c 16 -t 1 -d 500ms /v1/kv/main/00000001));
+        push @{ $rate{jackdaw} }, $own->{requests_per_s};
+        if (installed('wrk')) {
+            my (undef, $out) = Jackdaw->run('wrk', qw(-c 16 -t 1 -d 1s), $url);
+            push @{ $rate{wrk} }, $out =~ m{^Requests/sec: +([\d.]+)}m ? $1 : 0;
+        }
+        if (installed('h2load')) {
+            my (undef, $out) = Jackdaw->run('h2load', qw(--h1 -c 16 -t 1 -n 5000), $url);
+            push @{ $rate{h2load} }, $out =~ m{([\d.]+) req/s}m ? $1 : 0;
+        }
+    }
+    my ($own) = sort { $b <=> $a } @{ $rate{jackdaw} };
+    for my $other ('wrk', 'h2load') {
+        my ($best) = sort { $b <=> $a } @{ $rate{$other} };
+        SKIP: {
+            skip "$other is not installed: nothing to compare with", 1 if !defined $best;
+            between($own / ($best || 1), 0.4, 4, "$own/s beside $other with $best/s");
+        }
+    }
+};
+
+is $daemon->stop, 0, 'the daemon is well';
+
+done_testing;
