@@ -66,9 +66,10 @@ struct request {
 	unsigned refs;
 	bool http10;
 	bool body_complete;
-	bool held;    /* waiting, and not suspended: see shard.c */
-	bool ready;   /* held, and its parcel was opened */
-	bool trusted; /* the peer may administrate: see listener.h */
+	bool slow_wait; /* the action's: it waits for seconds: not held */
+	bool held;      /* waiting, and not suspended: see shard.c */
+	bool ready;     /* held, and its parcel was opened */
+	bool trusted;   /* the peer may administrate: see listener.h */
 	/* Atomic: the client left while the request was waiting. Set by the
 	 * shard's holder, read by who works on it. */
 	unsigned cancelled;

@@ -189,6 +189,7 @@ admin_profile(struct request *request)
 	taking->seconds = seconds;
 	taking->hz = hz;
 	buffer_init(&taking->body, BODY_MAX);
+	request->slow_wait = true;
 	request->work = taking;
 	request->free_work = free_taking;
 	/* Otherwise it is answered. */
