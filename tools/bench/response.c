@@ -347,7 +347,7 @@ response_read(struct response *response, const char *data, size_t len,
 
 	*used = 0;
 	while (state == RESPONSE_MORE && *used < len) {
-		struct line line;
+		struct line line = { 0 };
 		bool whole;
 
 		if (in_body(response)) {
