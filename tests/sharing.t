@@ -26,7 +26,8 @@ my $verbose = $ENV{SHARING_VERBOSE};
 #   dearest  the same, of that line alone that costs most
 #   parking  the same, of the words that say who sleeps: twice a sleep
 #   handed   between workers and their committer, there and back
-# A word that every request writes is 1, and 0.6 where one worker does most of it.
+# A word that every request writes is 1, and less where one worker does most of
+# the work in some window: twice that worker's neighbour's part.
 my %limits = (
     hit          => { among => 0.1, parking => 1.2, handed => 0.1 },
     lone         => { among => 0.1, parking => 1.2, handed => 0.1 },
@@ -74,6 +75,9 @@ for my $name (sort keys %limits) {
     $_ /= $count for values %found;
     diag sprintf '%s: %s', $name, join ', ', map { sprintf '%s %.2f', $_, $found{$_} } sort keys %found;
     my $bad = grep { !cmp_ok $found{$_}, '<=', $limits{$name}{$_}, "$name: $_" } sort keys %{ $limits{$name} };
+    # Words of different threads that lie in one line.
+    my @false = grep { $_->{false} && $_->{bound} > $count / 5 } @lines;
+    $bad += !is scalar @false, 0, "$name: no false sharing";
     # Those that could cost most, and who uses them.
     my @dear = grep { $_->{among} > $count / 50 } @lines;
     next if !$bad && !$verbose;
