@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Locked instructions of each hot path, of the whole process with its libraries,
 # counted under callgrind. An instruction of that kind is what an atomic update
-# or a mutex comes to: 20 cycles where the line is the thread's own, a fetch from
+# or a mutex comes to: some cycles where the line is the thread's own, a fetch from
 # another processor where it is not. Which lines those are, sharing.t says.
 use strict;
 use warnings;
