@@ -215,6 +215,12 @@ sample_install(void)
 void
 sample_uninstall(void)
 {
-	for (size_t i = 0; i < ARRAY_LEN(fault_signals); i++)
-		sigaction(fault_signals[i], &fault_actions[i], NULL);
+	for (size_t i = 0; i < ARRAY_LEN(fault_signals); i++) {
+		struct sigaction now;
+
+		/* Somebody may have come after us. */
+		if (!sigaction(fault_signals[i], NULL, &now) &&
+		    now.sa_sigaction == on_fault)
+			sigaction(fault_signals[i], &fault_actions[i], NULL);
+	}
 }

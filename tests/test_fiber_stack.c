@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "core/profile.h"
 #include "tests/fibers.h"
 
 /* ---- many --------------------------------------------------------------- */
@@ -230,11 +231,35 @@ overflow_the_stack(struct fiber_task *task)
 	(void)descend((uintptr_t)__builtin_frame_address(0), SIZE_MAX);
 }
 
+/* A profile takes faults first, and hands on those that are not its own. */
+static void
+begin_profile(void)
+{
+	struct profile *profile = NULL;
+
+	if (profile_begin(&profile, 1000))
+		_exit(1);
+}
+
+static void
+overflow_in_a_profile(struct fiber_task *task)
+{
+	begin_profile();
+	overflow_the_stack(task);
+}
+
 static void
 read_nothing(struct fiber_task *task)
 {
 	(void)task;
 	(void)*(volatile char *)16;
+}
+
+static void
+read_nothing_in_a_profile(struct fiber_task *task)
+{
+	begin_profile();
+	read_nothing(task);
 }
 
 static void
@@ -280,15 +305,20 @@ run_and_die(fiber_fn run, char *text, size_t size)
 static void
 faults_end_the_process(void)
 {
+	static const char report[] =
+		"error stack overflow task=\"GET /shop/orders/{id}\" "
+		"worker=0\n";
 	static const struct {
 		const char *name;
 		fiber_fn run;
 		const char *report;
 	} cases[] = {
-		{ "a stack overflow", overflow_the_stack,
-		  "error stack overflow task=\"GET /shop/orders/{id}\" "
-		  "worker=0\n" },
+		{ "a stack overflow", overflow_the_stack, report },
+		{ "one while a profile is taken", overflow_in_a_profile,
+		  report },
 		{ "another fault", read_nothing, NULL },
+		{ "another one while a profile is taken",
+		  read_nothing_in_a_profile, NULL },
 		{ "a signal", send_to_itself, NULL },
 	};
 #if defined(__SANITIZE_ADDRESS__) || defined(UNDER_TSAN)
