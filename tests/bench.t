@@ -14,7 +14,8 @@ use Test::More;
 my $out = File::Temp->newdir;
 
 sub bench {
-    return Jackdaw->run('tests/bench/run.sh', '--build=' . Jackdaw::build(), '--rounds', 2, '--seconds', 0.05,
+    return Jackdaw->run('tests/bench/run.sh', '--build=' . Jackdaw::build(), '--rounds', 2, '--seconds', 0.2,
+        '--requests', 200,
         '--out', "$out", @_, { timeout => 60, env => { MODE => Jackdaw::mode() } });
 }
 
@@ -47,6 +48,17 @@ like $said, qr/^verified by TechEmpower's rules: Jackdaw, \d{3} checks$/m, 'what
 is_deeply $report->{failures}, [], 'nothing failed';
 cmp_ok $report->{machine}{cores}, '>', 0, 'the machine is described';
 unlike(JSON::PP->new->encode($report), qr{"/\w+|\btmp/}, 'and no path of it');
+
+my $readme = Jackdaw::_slurp("$out/README.md");
+like $readme, qr/^\| KV GET, 10\^5 keys \| bare libmicrohttpd \| [\d.]+ \| 1\.00 \|/m, 'a page of it';
+like $readme, qr/^\| KV GET, 10\^5 keys: CPU, x floor \|/m, 'with the targets';
+
+($status, $said, $err) = bench('--growth', '--scale', 0.001, '--work', 'routes,values', '--rounds', 1,
+    '--requests', 50);
+is $status, 0, 'cost against size' or diag $said, $err;
+like $said, qr/^row, cached +10 .*\n +1,000 /m, 'its table';
+like $said, qr/^GET: CPU time .* bytes of a reply go from \d+/m, 'and reasons that were counted';
+like Jackdaw::_slurp("$out/README.md"), qr/^### Size of the value$/m, 'on the same page';
 
 ($status, undef, $err) = bench('--work', 'nonsense');
 isnt $status, 0, 'an unknown work is refused';

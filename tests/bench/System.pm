@@ -67,14 +67,17 @@ sub counters { return {} }
 # and sleeps; memory in bytes, and how much the system's counters grew.
 sub measure {
     my ($self, $load) = @_;
-    my @pids     = $self->pids;
-    my $counters = $self->counters;
-    my $faults   = Bench::Process::faults(@pids);
-    my $sleeps   = Bench::Process::sleeps(@pids);
-    my $before   = Bench::Process::cpu_seconds(@pids);
-    my $result   = Bench::Load::run($load->{address} // $self->address, $load);
+    my @pids = $self->pids;
+    my ($counters, $faults, $sleeps, $before);
+    my $result = Bench::Load::run($load->{address} // $self->address, $load, sub {
+        # The clock first: to ask a busy system takes time.
+        $before   = Bench::Process::cpu_seconds(@pids);
+        $faults   = Bench::Process::faults(@pids);
+        $sleeps   = Bench::Process::sleeps(@pids);
+        $counters = $self->counters;
+    });
     my $seconds  = Bench::Process::cpu_seconds(@pids) - $before;
-    my $requests = $result->{requests} || 1;
+    my $requests = $result->{requests};
     $result->{cpu_us} = $seconds / $requests * 1e6;
     $result->{memory} = Bench::Process::memory(@pids);
     $result->{faults} = (Bench::Process::faults(@pids) - $faults) / $requests;

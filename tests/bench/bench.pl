@@ -24,7 +24,7 @@ use System::Sqlite;
 use System::Webdis;
 
 my %options = (rounds => 5, seconds => 2, out => 'build/bench');
-GetOptions(\%options, 'rounds=i', 'seconds=f', 'systems=s', 'work=s', 'out=s', 'list') or exit 2;
+GetOptions(\%options, 'rounds=i', 'seconds=f', 'requests=i', 'systems=s', 'work=s', 'out=s', 'list') or exit 2;
 exit 2 if @ARGV;
 
 my $scale = $options{seconds} / 2;
@@ -83,7 +83,7 @@ my @verified;
 my $run    = Bench::Run->new;
 my $rounds = $run->rounds(
     works => \@works, systems => { map { $_->name => $_ } @systems }, order => [ map { $_->name } @systems ],
-    rounds => $options{rounds}, seconds => $options{seconds},
+    rounds => $options{rounds}, seconds => $options{seconds}, requests => $options{requests},
     verify => sub {
         my ($system) = @_;
         return if !$system->requests->{fortunes};

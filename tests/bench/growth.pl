@@ -12,7 +12,7 @@ use Bench::Run;
 use Getopt::Long;
 
 my %options = (rounds => 3, seconds => 2, out => 'build/bench', scale => 1);
-GetOptions(\%options, 'rounds=i', 'seconds=f', 'work=s', 'out=s', 'scale=f') or exit 2;
+GetOptions(\%options, 'rounds=i', 'seconds=f', 'requests=i', 'work=s', 'out=s', 'scale=f') or exit 2;
 exit 2 if @ARGV;
 
 my $plan  = Bench::Growth::plan($options{scale});
@@ -33,7 +33,7 @@ if ($room < 20e9 * $options{scale}) {
 }
 
 my $rounds = $run->rounds(works => \@works, systems => $plan->{systems},
-    order => [ sort keys %{ $plan->{systems} } ], map { $_ => $options{$_} } qw(rounds seconds));
+    order => [ sort keys %{ $plan->{systems} } ], map { $_ => $options{$_} } qw(rounds seconds requests));
 my $machine = $run->machine;
 $rounds->run;
 $run->quiet;

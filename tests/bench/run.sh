@@ -11,6 +11,7 @@
 #     --work A,B         only these kinds of work, or groups of them
 #     --rounds N         (5)
 #     --seconds S        of each measurement (2)
+#     --requests N       of each measurement, instead, where there is no rate
 #     --out DIR          where results.json goes (build/bench)
 #     --list             shows systems and kinds of work
 set -eu

@@ -17,7 +17,7 @@ my $row = 1050;    # bytes of a row of the big table, in its page
 # settings of the work]. scale: below 1 makes all sizes smaller.
 sub plan {
     my ($scale) = @_;
-    my $some = sub { my $n = int($_[0] * ($scale < 1 ? $scale : 1)); return $n > 100 ? $n : 100 };
+    my $some = sub { my $n = int($_[0] * ($scale < 1 ? $scale : 1)); return $n > 100 || $n == $_[0] ? $n : 100 };
     my (%systems, @works);
     my $system = sub {
         my ($name, %options) = @_;
@@ -41,21 +41,22 @@ sub plan {
 
     for my $connections (map { $some->($_) } 64, 1000, 10_000) {
         my $on   = $system->('jackdaw');
-        my @with = (connections => $connections, keys => $Bench::Data::keys);
+        # They are all there before it counts.
+        my @with = (connections => $connections, keys => $Bench::Data::keys, settle => 1 + $connections / 5000);
         $add->('connections', $connections, 'floor', 'floor', 'floor', as => 'get', @with);
         $add->('connections', $connections, 'get', 'GET', $on, as => 'get', @with, warm => $some->(200_000));
         $add->('connections', $connections, 'put', 'durable PUT', $on, as => 'put', @with);
     }
 
     for my $routes (10, 1000) {
-        my $on = $system->("jackdaw, $routes routes", routes => $routes);
+        my $on = $system->("jackdaw, $routes routes", routes => $routes, keys => 100);
         $add->('routes', $routes, 'row', 'row, cached', $on, as => 'row_one');
         $add->('routes', $routes, 'fresh', 'row, not cached', $on, as => 'fresh_one');
     }
 
     for my $bytes (10_000_000, 5_000_000_000) {
         my $rows = $some->($bytes / $row);
-        my $on = $system->("jackdaw, $rows rows", big => $rows);
+        my $on = $system->("jackdaw, $rows rows", big => $rows, keys => 100);
         $add->('database', $rows * $row, 'row', 'row', $on, as => 'big', keys => $rows, warm => $some->(50_000));
         $add->('database', $rows * $row, 'fresh', 'row, not cached', $on, as => 'big_fresh', keys => $rows,
             warm => $some->(50_000));
@@ -63,14 +64,13 @@ sub plan {
     }
 
     my @sizes = (10, 100, 1000, 10_000, 100_000, 1_048_576);
-    $system->('jackdaw, values', values => \@sizes);
+    $system->('jackdaw, values', values => \@sizes, keys => 100);
     $systems{floor}{values} = \@sizes;
     for my $size (@sizes) {
         $add->('values', $size, 'floor', 'floor', 'floor', as => "value_$size");
         $add->('values', $size, 'get', 'GET', 'jackdaw, values', as => "value_$size");
         $add->('values', $size, 'put', 'durable PUT', 'jackdaw, values', as => "put_$size", keys => 100);
     }
-    # All of a name are its order.
     return { works => \@works, systems => \%systems };
 }
 

@@ -4,6 +4,7 @@
 #
 # A load is a hash:
 #   seconds or count    how long, or how many requests (closed loop)
+#   settle              seconds before that, which do not count
 #   connections (64), rate (requests/s: open loop), keys, zipf (an exponent)
 #   method (GET), path, body or body_size, headers ['Name: value'...]
 #   kinds               instead of those: a list of such hashes, each with its
@@ -15,8 +16,12 @@ package Bench::Load;
 use strict;
 use warnings;
 
+use Bench::Process;
+use File::Temp;
 use Jackdaw;
 use JSON::PP;
+use POSIX ();
+use Time::HiRes qw(sleep);
 
 sub _request {
     my ($kind) = @_;
@@ -24,13 +29,17 @@ sub _request {
     return ($kind->{weight} // 1) . ' ' . ($kind->{method} // 'GET') . " $kind->{path}$body";
 }
 
+# Each run draws other keys: those of the run before would be in the caches.
+my $seed = 0;
+
 sub command {
     my ($address, $load) = @_;
     my @kinds   = $load->{kinds} ? @{ $load->{kinds} } : $load;
-    my @command = (Jackdaw::client(), 'bench', '--url', "http://$address", '-o', 'json', '--warmup', '0s',
-        '-c', $load->{connections} // 64, '--expect', $load->{expect} // '200');
+    my @command = (Jackdaw::client(), 'bench', '--url', "http://$address", '-o', 'json', '--warmup',
+        int(1000 * ($load->{settle} // 0)) . 'ms', '-c', $load->{connections} // 64, '--expect', $load->{expect} // '200');
     push @command, $load->{count} ? ('--requests', $load->{count})
         : ('-d', int($load->{seconds} * 1000) . 'ms');
+    push @command, '--seed', ++$seed;
     push @command, "--$_", $load->{$_} for grep { $load->{$_} } qw(rate keys zipf);
     my $index;
     for my $kind (@kinds) {
@@ -41,12 +50,25 @@ sub command {
     return @command;
 }
 
+# begins is called when the time begins that counts.
 sub run {
-    my ($address, $load) = @_;
+    my ($address, $load, $begins) = @_;
     my @command = command($address, $load);
-    my ($status, $out, $err) = Jackdaw->run(@command, { timeout => 300 });
-    my $said = eval { JSON::PP->new->utf8->decode($out) };
-    die $err || "status $status" if $status != 0 || !$said || !$said->{requests};
+    my $log     = File::Temp->new;
+    $begins->() if !$load->{settle};
+    my $pid = open(my $out, '-|') // die "fork: $!";
+    if (!$pid) {
+        open STDERR, '>', "$log" or POSIX::_exit(126);
+        exec { $command[0] } @command or POSIX::_exit(127);
+    }
+    if ($load->{settle}) {
+        sleep $load->{settle};
+        $begins->();
+    }
+    my $text = do { local $/; <$out> };
+    close $out;
+    my $said = eval { JSON::PP->new->utf8->decode($text) };
+    die Bench::Process::slurp("$log") || "status $?" if $? != 0 || !$said || !$said->{requests};
     my $latency = $said->{latency_us};
     my %result  = (
         requests      => $said->{requests},

@@ -11,8 +11,9 @@ use Bench::Idle;
 use File::Path qw(remove_tree);
 use Time::HiRes qw(sleep time);
 
-# systems: all, by name. works: the list. rounds, seconds, data (a folder on a
-# disk), sockets (a folder with a short name), cores, say => sub.
+# systems: all, by name. works: the list. rounds, seconds, requests (of each
+# measurement, instead), data (a folder on a disk), sockets (a folder with a
+# short name), cores, say => sub.
 sub new {
     my ($class, %options) = @_;
     return bless { %options, started => {}, results => {}, failures => [] }, $class;
@@ -73,7 +74,7 @@ sub run {
 # What a measurement takes: some of it goes into starting and stopping.
 sub _cost {
     my ($self, $work) = @_;
-    return $self->_seconds($work) * 1.02 + 0.15 + ($work->{beside} ? 0.8 : 0);
+    return $self->_seconds($work) * 1.02 + 0.15 + ($work->{settle} // 0) + ($work->{beside} ? 0.8 : 0);
 }
 
 sub _run_group {
@@ -106,7 +107,8 @@ sub _unique {
 
 sub _load {
     my ($self, $work, $system, %more) = @_;
-    return { %$work, seconds => $self->_seconds($work), %{ _request($work, $system) }, %more };
+    my @bound = $self->{requests} && !$work->{rate} ? (count => $self->{requests}) : ();
+    return { %$work, seconds => $self->_seconds($work), @bound, %{ _request($work, $system) }, %more };
 }
 
 sub _measure {
@@ -155,7 +157,7 @@ sub _start {
     my ($self, $system) = @_;
     my $name = $system->name;
     return if $self->{started}{$name};
-    $self->{say}->("starts $name, with data");
+    $self->{say}->("starts $name");
     (my $folder = $name) =~ s/[^a-z0-9]+/-/g;
     my ($data, $sockets) = map { "$_/$folder" } @$self{qw(data sockets)};
     for ($data, $sockets) {
@@ -164,7 +166,8 @@ sub _start {
         chmod 0777, $_;
     }
     $self->{started}{$name} = $system;
-    $system->start(data => $data, sockets => $sockets, cores => $self->{cores});
+    $system->start(data => $data, sockets => $sockets, cores => $self->{cores},
+        say => sub { $self->{say}->("starts $name, $_[0]") });
     return;
 }
 

@@ -40,7 +40,7 @@ sub free_bytes { return `df --output=avail -B1 '$_[0]{path}'` =~ /(\d+)/ ? $1 : 
 # A line for each round, or one that changes on a terminal.
 sub say_where {
     my ($self, $text) = @_;
-    my ($head) = $text =~ /^(\S+\s+\S+ ?\S*)/;
+    my ($head) = $text =~ /^starts/ ? $text : $text =~ /^(\S+\s+\S+ ?\S*)/;
     if ($self->{terminal}) { printf STDERR "\r\e[K%s", $text }
     elsif ($head ne $self->{last}) { print STDERR "$text\n" }
     $self->{last} = $head;

@@ -162,9 +162,9 @@ limits {
 }
 END
     $self->{address} = $server->address;
-    import_pairs($server, Bench::Data::pairs($self->{keys}));
+    $self->import_pairs($options{say});
     $server->put("/v1/kv/main/value$_", 'x' x $_)->{success} or die "a value of $_ bytes" for @{ $self->{values} // [] };
-    $self->fill_big if $self->{big};
+    $self->fill_big($options{say}) if $self->{big};
     $self->{kv_tag}  = $server->get('/v1/kv/main/00000001')->{headers}{etag};
     $self->{row_tag} = $server->get('/b/row/1')->{headers}{etag};
     return;
@@ -182,8 +182,9 @@ sub stop {
 
 # A hundred thousand rows at a time, each a transaction.
 sub fill_big {
-    my ($self) = @_;
+    my ($self, $say) = @_;
     for (my $from = 0; $from < $self->{big}; $from += 100_000) {
+        $say->("$from rows of $self->{big}");
         my $to = $from + 100_000 < $self->{big} ? $from + 100_000 : $self->{big};
         Service::sql($self->{server}, 'b', "WITH RECURSIVE c(x) AS (SELECT $from UNION ALL SELECT x + 1 FROM c "
             . "WHERE x < $to - 1) INSERT INTO big SELECT x, abs(random()) % 10000, zeroblob(1000) FROM c");
@@ -193,11 +194,12 @@ sub fill_big {
 
 # As one streamed import.
 sub import_pairs {
-    my ($server, $pairs) = @_;
-    my $connection = $server->connect;
+    my ($self, $say) = @_;
+    my $pairs      = Bench::Data::pairs($self->{keys});
+    my $connection = $self->{server}->connect;
     $connection->send("PUT /v1/kv/main/?op=import HTTP/1.1\r\nHost: bench\r\n"
         . "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n");
-    my $lines = '';
+    my ($lines, $count) = ('', 0);
     my $flush = sub {
         $connection->send(sprintf "%x\r\n%s\r\n", length $lines, $lines) if length $lines;
         $lines = '';
@@ -205,10 +207,11 @@ sub import_pairs {
     while (my ($key, $value) = $pairs->()) {
         $lines .= qq({"key":"$key","value":"$value"}\n);
         $flush->() if length $lines > 100_000;
+        $say->("$count keys") if ++$count % 500_000 == 0;
     }
     $flush->();
     $connection->send("0\r\n\r\n");
-    my $reply = $connection->read_reply('PUT', timeout => 300);
+    my $reply = $connection->read_reply('PUT', timeout => 600);
     die "import: $reply->{status} $reply->{content}" if $reply->{status} != 200;
     return;
 }

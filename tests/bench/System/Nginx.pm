@@ -77,10 +77,18 @@ http {
     }
     server {
         listen 127.0.0.1:$port backlog=4096;
+        set \$memcached_key \$uri;
         location / {
-            set \$memcached_key \$uri;
             memcached_pass memcached;
-            memcached_buffer_size 16k;
+        }
+        # A larger buffer costs small values time.
+        location = /64k {
+            memcached_pass memcached;
+            memcached_buffer_size 64k;
+        }
+        location = /1m {
+            memcached_pass memcached;
+            memcached_buffer_size 256k;
         }
     }
 }
