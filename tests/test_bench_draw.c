@@ -4,7 +4,6 @@
 #include <math.h>
 
 #include "tests/tap.h"
-#include "tools/bench/search.h"
 
 enum { DRAWS = 200000 };
 
@@ -141,37 +140,6 @@ scatter_is_a_permutation(void)
 	   "the first two do not lie side by side");
 }
 
-/* Whatever the true rate is, the search comes to it and ends. */
-static void
-bisection_ends(void)
-{
-	bool good = true;
-	unsigned most = 0;
-
-	for (uint64_t limit = 1; limit < 200000; limit += 1 + limit / 7) {
-		uint64_t low = 1, high = 1;
-		unsigned tries = 0;
-
-		while (high <= limit)
-			high *= 2;
-		low = high / 2;
-		while (!search_near(low, high) && tries++ < 100) {
-			uint64_t middle = search_middle(low, high);
-
-			good &= middle > low && middle < high;
-			if (middle <= limit)
-				low = middle;
-			else
-				high = middle;
-		}
-		good &= low <= limit && limit < high;
-		most = tries > most ? tries : most;
-	}
-	ok(good, "the rate is between what was kept and what was not");
-	ok(most <= 6, "after a few tries");
-	printf("# %u\n", most);
-}
-
 int
 main(void)
 {
@@ -180,6 +148,5 @@ main(void)
 	below_is_uniform();
 	draws_depend_on_seed_and_number();
 	scatter_is_a_permutation();
-	bisection_ends();
 	return tap_done();
 }

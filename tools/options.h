@@ -45,16 +45,16 @@
 	X(REQUESTS, "requests", 0, "N") \
 	X(RATE, "rate", 'r', "R") \
 	X(METHOD, "method", 'm', "METHOD") \
-	X(HEADER, "header", 'H', "'NAME: VALUE'") \
+	X(HEADER, "header", 'H', "HEADER") \
 	X(BODY, "body", 0, "TEXT|@FILE") \
 	X(BODY_SIZE, "body-size", 0, "SIZE") \
-	X(REQUEST, "request", 0, "'WEIGHT METHOD PATH [BODY]'") \
-	X(REQUEST_HEADER, "request-header", 0, "'INDEX NAME: VALUE'") \
+	X(REQUEST, "request", 0, "KIND") \
+	X(REQUEST_HEADER, "request-header", 0, "'I HEADER'") \
 	X(KEYS, "keys", 0, "N") \
 	X(ZIPF, "zipf", 0, "S") \
 	X(SEED, "seed", 0, "N") \
 	X(EXPECT, "expect", 0, "LIST") \
-	X(FIND_RATE, "find-rate", 0, "'p99=5ms'")
+	X(FIND_RATE, "find-rate", 0, "pN=LIMIT")
 
 enum option_name {
 #define OPTION_ENUM(name, text, letter, argument) OPTION_##name,

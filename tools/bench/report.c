@@ -224,12 +224,6 @@ report_json(const struct plan *plan, const struct load *load,
 
 /* ---- text ---------------------------------------------------------------- */
 
-static const char *
-duration_text(char text[LATENCY_SIZE], uint64_t ns)
-{
-	return latency_text(text, (double)ns);
-}
-
 static void
 print_head(const struct plan *plan, const struct load *load)
 {
@@ -243,7 +237,7 @@ print_head(const struct plan *plan, const struct load *load)
 	printf(", %u connection%s, %u thread%s, %s\n\n", plan->connections,
 	       plan->connections == 1 ? "" : "s", load->threads,
 	       load->threads == 1 ? "" : "s",
-	       duration_text(duration, load->tally->window_ns));
+	       latency_text(duration, (double)load->tally->window_ns));
 }
 
 static void
@@ -306,7 +300,8 @@ print_counts(const struct load *load)
 	print_statuses(tally);
 	if (tally->unsent)
 		printf("unsent      %" PRIu64 ": were due, and no connection "
-		       "was free; the server did not keep up\n",
+		       "was free: the server, or their number, did not "
+		       "keep up\n",
 		       tally->unsent);
 	if (tally->reconnects)
 		printf("reconnects  %" PRIu64 "\n", tally->reconnects);
@@ -320,26 +315,31 @@ print_counts(const struct load *load)
 	putchar('\n');
 }
 
+/* "-" where nothing was measured. */
+static void
+add_cell(struct table *table, const struct spread *latency, double ns)
+{
+	char text[LATENCY_SIZE];
+
+	table_cell(table,
+		   bytes_of(latency->count ? latency_text(text, ns) : "-"),
+		   ALIGN_RIGHT);
+}
+
 static void
 add_row(struct table *table, const char *name, const struct tally_kind *kind)
 {
-	char text[LATENCY_SIZE];
 	const struct spread *latency = &kind->latency;
 
 	table_cell(table, bytes_of(name), ALIGN_LEFT);
 	table_number(table, (int64_t)kind->requests);
 	table_number(table, (int64_t)kind->errors);
-	table_cell(table, bytes_of(latency_text(text, spread_mean(latency))),
-		   ALIGN_RIGHT);
+	add_cell(table, latency, spread_mean(latency));
 	for (size_t i = 0; i < ARRAY_LEN(percentiles); i++)
-		table_cell(table,
-			   bytes_of(latency_text(
-				   text,
-				   (double)spread_percentile(
-					   latency, percentiles[i].percent))),
-			   ALIGN_RIGHT);
-	table_cell(table, bytes_of(latency_text(text, (double)latency->max)),
-		   ALIGN_RIGHT);
+		add_cell(table, latency,
+			 (double)spread_percentile(latency,
+						   percentiles[i].percent));
+	add_cell(table, latency, (double)latency->max);
 }
 
 static bool

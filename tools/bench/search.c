@@ -2,42 +2,26 @@
 #include "tools/bench/search.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 
 #include "core/clock.h"
+#include "tools/bench/bracket.h"
 #include "tools/bench/live.h"
 #include "tools/bench/report.h"
 
 enum {
 	FIRST_RATE = 1000,
-	LAST_RATE = 100 * 1000 * 1000,
-	/* Doubling from 1 to the last rate, bisection, and second tries. */
+	/* Doubling to the highest rate, halving what is between, and second
+	 * tries. */
 	TRIES_MAX = 64,
 };
 
 struct search {
 	const struct plan *plan;
 	unsigned tries;
-	struct load best, last; /* best is that at good */
-	uint64_t good, bad;     /* 0: not known */
+	struct bracket bracket;
+	struct load best, last; /* best is that of the bracket's good */
 };
-
-bool
-search_near(uint64_t good, uint64_t bad)
-{
-	return (double)bad <= (double)good * 1.05 || bad - good <= 1;
-}
-
-uint64_t
-search_middle(uint64_t good, uint64_t bad)
-{
-	uint64_t middle = (uint64_t)llround(sqrt((double)good * (double)bad));
-
-	if (middle <= good)
-		return good + 1;
-	return middle < bad ? middle : bad - 1;
-}
 
 /* NULL: it was kept. */
 static const char *
@@ -104,52 +88,44 @@ try_rate(struct search *search, uint64_t rate)
 
 	if (outcome == OUTCOME_OK && !kept && !search->last.interrupted)
 		outcome = try_once(search, rate, &kept);
-	if (outcome != OUTCOME_OK)
+	if (outcome != OUTCOME_OK || search->last.interrupted)
 		return outcome;
-	if (!kept) {
-		search->bad = rate;
+	bracket_tried(&search->bracket, rate, kept);
+	if (!kept)
 		return OUTCOME_OK;
-	}
 	load_fini(&search->best);
 	search->best = search->last;
 	search->last = (struct load){ 0 };
-	search->good = rate;
 	return OUTCOME_OK;
 }
 
-/* The next rate to try; 0: the search is over. */
-static uint64_t
-next_rate(const struct search *search)
+static bool
+goes_on(const struct search *search)
 {
-	if (search->last.interrupted || search->tries + 2 > TRIES_MAX)
-		return 0;
-	if (!search->good && !search->bad)
-		return search->plan->rate ? search->plan->rate : FIRST_RATE;
-	if (!search->good)
-		return search->bad / 2;
-	if (!search->bad)
-		return search->good < LAST_RATE / 2 ? search->good * 2 : 0;
-	if (search_near(search->good, search->bad))
-		return 0;
-	return search_middle(search->good, search->bad);
+	/* A rate may take two. */
+	return !search->last.interrupted && search->tries + 2 <= TRIES_MAX;
 }
 
 enum outcome
 search_run(struct load *load, const struct plan *plan, uint64_t *found)
 {
-	struct search search = { .plan = plan };
+	struct search search = {
+		.plan = plan,
+		.bracket.first = plan->rate ? plan->rate : FIRST_RATE,
+	};
 	enum outcome outcome = OUTCOME_OK;
 	uint64_t rate;
 
-	while (outcome == OUTCOME_OK && (rate = next_rate(&search)) > 0)
+	while (outcome == OUTCOME_OK && goes_on(&search) &&
+	       (rate = bracket_next(&search.bracket)) > 0)
 		outcome = try_rate(&search, rate);
 	if (outcome != OUTCOME_OK) {
 		load_fini(&search.best);
 		load_fini(&search.last);
 		return outcome;
 	}
-	*found = search.good;
-	*load = search.good ? search.best : search.last;
-	load_fini(search.good ? &search.last : &search.best);
+	*found = search.bracket.good;
+	*load = *found ? search.best : search.last;
+	load_fini(*found ? &search.last : &search.best);
 	return OUTCOME_OK;
 }
