@@ -68,13 +68,14 @@ sub counters { return {} }
 sub measure {
     my ($self, $load) = @_;
     my @pids = $self->pids;
-    my ($counters, $faults, $sleeps, $before);
+    my ($faults, $sleeps, $before);
+    # To ask costs time, and more of it while there is load.
+    my $counters = $load->{settle} ? undef : $self->counters;
     my $result = Bench::Load::run($load->{address} // $self->address, $load, sub {
-        # The clock first: to ask a busy system takes time.
-        $before   = Bench::Process::cpu_seconds(@pids);
-        $faults   = Bench::Process::faults(@pids);
-        $sleeps   = Bench::Process::sleeps(@pids);
-        $counters = $self->counters;
+        $before = Bench::Process::cpu_seconds(@pids);
+        $faults = Bench::Process::faults(@pids);
+        $sleeps = Bench::Process::sleeps(@pids);
+        $counters //= $self->counters;
     });
     my $seconds  = Bench::Process::cpu_seconds(@pids) - $before;
     my $requests = $result->{requests};

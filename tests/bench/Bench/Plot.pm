@@ -7,6 +7,7 @@ use strict;
 use warnings;
 
 use Bench::Process;
+use POSIX qw(ceil floor);
 
 # The same colour for a system in every plot.
 my %colours = (
@@ -43,6 +44,15 @@ set tics nomirror
 END
 }
 
+# A range of whole decades around the values.
+sub _decades {
+    my @sorted = sort { $a <=> $b } grep { defined && $_ > 0 } @_ or return '[1:10]';
+    my ($least, $most) = map { log($_) / log 10 } @sorted[ 0, -1 ];
+    my ($from, $to) = (floor($least), ceil($most));
+    $to++ if $to == $from;
+    return "[1e$from:1e$to]";
+}
+
 # Bars: a cluster for each work, a bar for each system. value(work, system)
 # returns the number, or undef.
 sub bars {
@@ -61,8 +71,8 @@ set style fill solid border -1
 set boxwidth 0.9 relative
 set logscale y
 set xtics rotate by -15
-set yrange [*:*]
 END
+    $script .= 'set yrange ' . _decades(map { my $work = $_; map { $value->($work, $_) } @systems } @works) . "\n";
     $script .= "\$data << EOD\n";
     for my $work (@works) {
         $script .= join(' ', _quoted($work->{title}), map { $value->($work, $_) // 'NaN' } @systems) . "\n";
@@ -81,7 +91,6 @@ END
 sub lines {
     my ($file, $title, $x_title, @series) = @_;
     my $script = _terminal($file, 960, 380);
-    my $column = 0;
     for (0 .. $#series) {
         my ($name, @points) = @{ $series[$_] };
         $script .= "\$data$_ << EOD\n" . join('', map { join(' ', map { $_ // 'NaN' } @$_) . "\n" } @points) . "EOD\n";
@@ -95,6 +104,9 @@ set key bottom center outside horizontal
 END
     for my $panel ([ 2, 'CPU us a request' ], [ 3, 'p99 us' ]) {
         my ($field, $what) = @$panel;
+        my @points = map { @$_[ 1 .. $#$_ ] } @series;
+        $script .= 'set xrange ' . _decades(map { $_->[0] } @points) . "\n"
+            . 'set yrange ' . _decades(map { $_->[ $field - 1 ] } @points) . "\n";
         $script .= "set ylabel \"$what\"\nplot " . join(', ', map {
             "\$data$_ using 1:$field with linespoints lw 2 pt 7 ps 0.6 lc rgb \"$others[$_ % @others]\" title "
                 . _quoted($series[$_][0])

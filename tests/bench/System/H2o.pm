@@ -13,7 +13,7 @@ use Bench::Process;
 sub name     { return 'h2o' }
 sub title    { return 'h2o, a file' }
 sub needs    { return (h2o => 'h2o') }
-sub settings { return 'a thread for each processor, no log; one file of 100 bytes, its descriptor kept open' }
+sub settings { return 'a thread for each processor, no log; one file of 100 bytes' }
 
 sub version {
     my ($self) = @_;

@@ -23,6 +23,7 @@ sub start {
     my ($self, %options) = @_;
     $self->{redis} = System::Redis::start($self, 'durable', @options{qw(data sockets)});
     System::Redis::fill($self->{redis}, Bench::Data::pairs());
+    $self->measure({ seconds => 1, keys => $Bench::Data::keys });
     return;
 }
 

@@ -22,12 +22,13 @@ sub requests   { return { insert => {} } }
 sub start {
     my ($self, %options) = @_;
     $self->{data} = $options{data};
+    $self->measure({ seconds => 1 });
     return;
 }
 
 sub measure {
     my ($self, $load) = @_;
-    my $count = int(($self->{rate} // 500) * $load->{seconds} / 2) || 1;
+    my $count = int(($self->{rate} // 100) * $load->{seconds} / 2) || 1;
     my $db    = "$self->{data}/lone.db";
     unlink glob "$db*";
     my $sql = $self->write_file("$self->{data}/lone.sql", join '',

@@ -68,7 +68,16 @@ async function serve() {
   const db = openDatabase();
   const one = db.prepare('SELECT id, randomNumber FROM world WHERE id = ?');
   const row = db.prepare('SELECT id, number FROM row WHERE id = ?');
-  const set = db.prepare('UPDATE world SET randomNumber = ? WHERE id = ?');
+  // As in the bench service: one statement each.
+  const many = db.prepare(`WITH RECURSIVE picks (left, id) AS (
+      SELECT ?1, 1 + abs(random() % ${rows})
+      UNION ALL SELECT left - 1, 1 + abs(random() % ${rows}) FROM picks WHERE left > 1)
+    SELECT world.id, randomNumber FROM picks CROSS JOIN world ON world.id = picks.id`);
+  const update = db.prepare(`WITH RECURSIVE picks (left, id) AS (
+      SELECT ?1, abs(random() % ${rows})
+      UNION ALL SELECT left - 1, (id + 7919) % ${rows} FROM picks WHERE left > 1)
+    UPDATE world SET randomNumber = 1 + abs(random() % ${rows})
+     WHERE id IN (SELECT id + 1 FROM picks) RETURNING id, randomNumber`);
   const all = db.prepare('SELECT id, message FROM fortune');
   const logged = db.prepare('INSERT INTO event (who, what, n) VALUES (?, ?, ?)');
   const cachedRows = new Map(db.prepare('SELECT id, number FROM row').all().map((r) => [r.id, r]));
@@ -107,23 +116,10 @@ async function serve() {
   });
   const worldsReply = reply({ type: 'array', items: worldSchema });
   app.get('/rows/:n', worldsReply, (request, response) => {
-    const worlds = [];
-    for (let left = count(request.params.n); left > 0; left--) worlds.push(one.get(random()));
-    response.send(worlds);
+    response.send(many.all(count(request.params.n)));
   });
-  const update = db.transaction((n) => {
-    const ids = new Set();
-    while (ids.size < n) ids.add(random());
-    // In the order of the table.
-    return [...ids].sort((a, b) => a - b).map((id) => {
-      const world = one.get(id);
-      world.randomNumber = random();
-      set.run(world.randomNumber, id);
-      return world;
-    });
-  }).immediate;
   app.post('/updates/:n', worldsReply, (request, response) => {
-    response.send(update(count(request.params.n)));
+    response.send(update.all(count(request.params.n)));
   });
   app.get('/world/:id', reply(worldSchema), (request, response) => {
     response.send(one.get(Number(request.params.id)));
