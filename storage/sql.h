@@ -67,6 +67,17 @@ struct sql_error {
 	char message[400];
 };
 
+/* None. Leaves what was said before where it is: a message is several lines of
+ * memory, which the submitter and the committer would both have to fetch. */
+static inline void
+sql_error_clear(struct sql_error *error)
+{
+	error->err = ERR_OK;
+	error->status = 0;
+	error->offset = -1;
+	error->message[0] = 0;
+}
+
 /* Who wrote a statement: what it may do. ATTACH, PRAGMAs that change
  * anything, transactions, temporary objects and extensions are refused to
  * all. */

@@ -36,7 +36,7 @@ my %limits = (
     row          => { among => 0.1, parking => 1.2, handed => 0.1 },
     fresh        => { among => 0.3, parking => 1.2, handed => 0.1 },
     put          => { among => 1.7, parking => 1.2, handed => 38 },
-    insert       => { among => 3.7, parking => 1.2, handed => 80 },
+    insert       => { among => 3.7, parking => 1.2, handed => 55 },
     # Tasks are stolen, with all that they use, so many lines are fetched now and then.
     scan         => { dearest => 0.5, parking => 1.2, handed => 0.1 },
 );

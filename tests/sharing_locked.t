@@ -37,7 +37,7 @@ my %for_many = (
 my %limits = (
     (map { $_ => { each => 8, mutex => 4 } } qw(hit lone not_modified row)),
     miss   => { each => 10, mutex => 4 },     # two allocations
-    fresh  => { each => 22, mutex => 14 },    # five mutexes of SQLite, two barriers
+    fresh  => { each => 16, mutex => 10 },    # three mutexes of SQLite
     put    => { each => 14, mutex => 4, own => { lane_submit => 2, source_post => 1, sequence_take => 1 } },
     insert => { each => 50, mutex => 6, own => {
         lane_submit => 2, source_post => 1, limit_statement_begin => 1, limit_statement_end => 1,

@@ -694,10 +694,10 @@ finish_write(struct request *request) ON_WORKER
 	run->run_ns = write->run_ns;
 	if (run->err && run->refused)
 		run->err = run->error.err;
-	else
+	else if (run->err)
 		run->error = write->error;
-	if (!run->err)
-		run->error.err = ERR_OK;
+	else
+		sql_error_clear(&run->error);
 	learn(counters_of(run->route), run);
 	count_care(run);
 	answer_send(run);
@@ -716,7 +716,8 @@ start_write(struct run *run) ON_WORKER
 		return;
 	}
 	run->counted = true;
-	memset(write, 0, sizeof(*write));
+	/* The rest is sql_submit()'s. */
+	memset(write, 0, offsetof(struct sql_write, error));
 	run->ops_run = 0;
 	write->ops = run->ops;
 	write->count = run->route->statement_count;

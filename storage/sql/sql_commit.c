@@ -397,7 +397,7 @@ static void
 begin_write(struct sql *sql, struct sql_write *write)
 {
 	write->item.err = ERR_OK;
-	write->error = (struct sql_error){ .offset = -1 };
+	sql_error_clear(&write->error);
 	write->failed = 0;
 	write->seq = 0;
 	/* What another client's write has inserted is none of this one's
@@ -771,7 +771,7 @@ sql_submit(struct sql *sql, struct sql_write *write)
 				bytes += value->bytes.len;
 		}
 	}
-	write->error = (struct sql_error){ .offset = -1 };
+	sql_error_clear(&write->error);
 	write->failed = 0;
 	write->seq = write->run_ns = 0;
 	write->item.ops = write->count;

@@ -12,7 +12,12 @@
  * Time. The file system's clock is asked by date('now') and its like, and by
  * nobody else. So we know without a look at the text whether what a statement
  * gave depends on the time.
+ *
+ * Barriers. A statement has two, between looks at the WAL's index. SQLite's own
+ * is a fence, and then takes a mutex of the whole process, "for redundancy":
+ * the one lock that all workers would meet at twice a statement.
  */
+#include <ck_pr.h>
 #include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -158,19 +163,56 @@ static const sqlite3_mem_methods memory_methods = {
 	.xShutdown = end,
 };
 
-/* ---- the clock ----------------------------------------------------------- */
+/* ---- the files ----------------------------------------------------------- */
 
 const char sql_vfs_name[] = "jackdaw";
 
 static sqlite3_vfs *base;
+
+/* What unix-excl gives each database file, and the same with our barrier; set
+ * once, under the lock. */
+static struct {
+	pthread_mutex_t lock;
+	const sqlite3_io_methods *theirs;
+	sqlite3_io_methods ours;
+} files = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* Pairs with itself on another connection: who has seen the second copy of the
+ * index's head, which is written first, sees what was written before it, and
+ * who reads both alike has read one state. */
+static void
+barrier(sqlite3_file *file)
+{
+	ck_pr_fence_memory();
+}
+
+static void
+override_barrier(sqlite3_file *file)
+{
+	pthread_mutex_lock(&files.lock);
+	if (!files.theirs && file->pMethods->iVersion >= 2) {
+		files.theirs = file->pMethods;
+		files.ours = *file->pMethods;
+		files.ours.xShmBarrier = barrier;
+	}
+	if (file->pMethods == files.theirs)
+		file->pMethods = &files.ours;
+	pthread_mutex_unlock(&files.lock);
+}
 
 /* unix-excl looks whether it is called by its name. */
 static int
 open_file(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags,
 	  int *out_flags)
 {
-	return base->xOpen(base, name, file, flags, out_flags);
+	int rc = base->xOpen(base, name, file, flags, out_flags);
+
+	if (rc == SQLITE_OK && (flags & SQLITE_OPEN_MAIN_DB))
+		override_barrier(file);
+	return rc;
 }
+
+/* ---- the clock ----------------------------------------------------------- */
 
 static int
 tell_time(sqlite3_vfs *vfs, sqlite3_int64 *julian_ms)

@@ -148,7 +148,7 @@ sql_connection_error(struct sql_connection *connection, int rc,
 {
 	enum err err = err_from_sqlite(rc);
 
-	*error = (struct sql_error){ .offset = -1 };
+	sql_error_clear(error);
 	if (connection->refused)
 		return fill_refusal(connection, error);
 	if (err == ERR_NOMEM)
