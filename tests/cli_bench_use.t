@@ -119,6 +119,17 @@ subtest 'what is sent' => sub {
     between($count{$_}, 40, 95, 'one in six') for qw(p f m);
 };
 
+subtest 'an address by name' => sub {
+    my $server = Slow->start;
+    my ($port) = $server->url =~ /(\d+)$/;
+    my ($status, $out) = Jackdaw->run($client, 'bench', '--url', "http://localhost:$port/",
+        qw(-o json --warmup 0s --requests 10 /ok));
+    is $status, 0, 'localhost, whichever of its addresses the server has';
+    my $result = eval { $json->decode($out) } // {};
+    is $result->{requests}, 10;
+    is $result->{url}, "http://localhost:$port";
+};
+
 subtest 'the same seed, the same requests' => sub {
     my @options = (qw(--requests 200 --keys 1000 --zipf 0.99), '--request', '1 GET /a/{key}',
         '--request', '1 GET /b/{key}');

@@ -14,6 +14,69 @@
 #include "tools/endpoint.h"
 #include "tools/out.h"
 
+/* ---- connections --------------------------------------------------------- */
+
+int
+peer_open(const struct plan *plan)
+{
+	int family = plan->address.ss_family, one = 1;
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	if (family != AF_UNIX)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (connect(fd, (const void *)&plan->address, plan->address_len) &&
+	    errno != EINPROGRESS) {
+		int saved = errno;
+
+		close(fd);
+		errno = saved;
+		return -1;
+	}
+	return fd;
+}
+
+int
+peer_opened(int fd)
+{
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len))
+		return errno;
+	return error;
+}
+
+/* 0, or an errno value. */
+static int
+try_peer(const struct plan *plan)
+{
+	int fd = peer_open(plan), error, n;
+	struct pollfd ready = { .fd = fd, .events = POLLOUT };
+
+	/* A Unix socket whose queue is full has somebody there. */
+	if (fd < 0)
+		return errno == EAGAIN ? 0 : errno;
+	n = poll(&ready, 1, (int)(plan->timeout_ns / NS_PER_MS));
+	error = n == 0 ? ETIMEDOUT : n < 0 ? errno : peer_opened(fd);
+	close(fd);
+	return error;
+}
+
+enum outcome
+peer_probe(const struct plan *plan)
+{
+	int error = try_peer(plan);
+
+	if (!error)
+		return OUTCOME_OK;
+	say("cannot connect to %s: %s", plan->name, strerror(error));
+	return OUTCOME_UNREACHABLE;
+}
+
+/* ---- where it is -------------------------------------------------------- */
+
 static enum outcome
 resolve_socket(struct plan *plan, const char *path)
 {
@@ -71,6 +134,19 @@ split_url(const char *url, char name[256], char port[8], const char **authority,
 	return true;
 }
 
+/* The first at which somebody is, or the last: "localhost" may be ::1 and
+ * 127.0.0.1, and the server at one of them. */
+static void
+choose_address(struct plan *plan, const struct addrinfo *found)
+{
+	for (; found; found = found->ai_next) {
+		memcpy(&plan->address, found->ai_addr, found->ai_addrlen);
+		plan->address_len = found->ai_addrlen;
+		if (!found->ai_next || try_peer(plan) == 0)
+			return;
+	}
+}
+
 static enum outcome
 resolve_url(struct plan *plan, const char *url)
 {
@@ -90,8 +166,7 @@ resolve_url(struct plan *plan, const char *url)
 		say("cannot connect to %s: %s", url, gai_strerror(rc));
 		return OUTCOME_UNREACHABLE;
 	}
-	memcpy(&plan->address, found->ai_addr, found->ai_addrlen);
-	plan->address_len = found->ai_addrlen;
+	choose_address(plan, found);
 	freeaddrinfo(found);
 	snprintf(plan->host, sizeof(plan->host), "%.*s", (int)len, authority);
 	snprintf(plan->name, sizeof(plan->name), "http://%.*s", (int)len,
@@ -108,56 +183,4 @@ peer_resolve(struct plan *plan, const struct options *options)
 	if (endpoint.socket)
 		return resolve_socket(plan, endpoint.socket);
 	return resolve_url(plan, endpoint.url);
-}
-
-/* ---- connections --------------------------------------------------------- */
-
-int
-peer_open(const struct plan *plan)
-{
-	int family = plan->address.ss_family, one = 1;
-	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return -1;
-	if (family != AF_UNIX)
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (connect(fd, (const void *)&plan->address, plan->address_len) &&
-	    errno != EINPROGRESS) {
-		int saved = errno;
-
-		close(fd);
-		errno = saved;
-		return -1;
-	}
-	return fd;
-}
-
-int
-peer_opened(int fd)
-{
-	socklen_t len = sizeof(int);
-	int error = 0;
-
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len))
-		return errno;
-	return error;
-}
-
-enum outcome
-peer_probe(const struct plan *plan)
-{
-	int fd = peer_open(plan), error = fd < 0 ? errno : 0, n;
-	struct pollfd ready = { .fd = fd, .events = POLLOUT };
-
-	if (fd >= 0) {
-		n = poll(&ready, 1, (int)(plan->timeout_ns / NS_PER_MS));
-		error = n == 0 ? ETIMEDOUT : n < 0 ? errno : peer_opened(fd);
-		close(fd);
-	}
-	/* A Unix socket whose queue is full has somebody there. */
-	if (!error || error == EAGAIN)
-		return OUTCOME_OK;
-	say("cannot connect to %s: %s", plan->name, strerror(error));
-	return OUTCOME_UNREACHABLE;
 }

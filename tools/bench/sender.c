@@ -48,7 +48,7 @@ struct link {
 	uint64_t key;
 	size_t sent;
 	uint64_t start_ns; /* from where latency counts */
-	uint64_t sent_ns;  /* from where the deadline counts */
+	uint64_t sent_ns; /* from where its deadline, or connecting's, counts */
 	uint64_t retry_at;
 	struct response response;
 };
@@ -208,6 +208,7 @@ open_link(struct sender *sender, struct link *link, uint64_t now_ns)
 		connect_failed(sender, link, errno, now_ns);
 		return;
 	}
+	link->sent_ns = now_ns;
 	set_state(sender, link, LINK_CONNECTING);
 	if (!watch(sender, link, EPOLL_CTL_ADD, EPOLLOUT))
 		connect_failed(sender, link, errno, now_ns);
@@ -268,7 +269,8 @@ reopen(struct sender *sender, struct link *link, uint64_t now_ns)
 	if (sender->part == PART_WINDOW)
 		sender->tally->reconnects++;
 	set_down(sender, link, now_ns);
-	open_link(sender, link, now_ns);
+	if (sender->part != PART_DRAIN)
+		open_link(sender, link, now_ns);
 }
 
 /* ---- sending ------------------------------------------------------------- */
@@ -500,8 +502,10 @@ peer_closed(struct sender *sender, struct link *link)
 {
 	uint64_t now_ns = clock_mono_ns();
 
+	/* An idle one: not at once, lest a server that closes all that come be
+	 * asked as fast as we can. */
 	if (!is_busy(link))
-		reopen(sender, link, now_ns);
+		set_down(sender, link, now_ns + retry_ns);
 	else if (response_closed(&link->response) == RESPONSE_DONE)
 		reply_done(sender, link, true, now_ns);
 	else
@@ -624,22 +628,39 @@ give_up(struct sender *sender, uint64_t now_ns)
 		begin_drain(sender, now_ns);
 }
 
-/* Deadlines, and links that are to be opened again. */
+/* Its deadline, or the time to open it again. */
+static void
+tick_link(struct sender *sender, struct link *link, uint64_t now_ns)
+{
+	/* Requests that were sent since now_ns was read are in its future. */
+	bool is_overdue = now_ns > link->sent_ns + sender->plan->timeout_ns;
+
+	switch (link->state) {
+	case LINK_DOWN:
+		if (now_ns >= link->retry_at && sender->part != PART_DRAIN)
+			open_link(sender, link, now_ns);
+		break;
+	case LINK_CONNECTING:
+		if (is_overdue)
+			connect_failed(sender, link, ETIMEDOUT, now_ns);
+		break;
+	case LINK_FREE:
+		break;
+	case LINK_SENDING:
+	case LINK_WAITING:
+		if (is_overdue)
+			link_failed(sender, link, TROUBLE_TIMEOUT, now_ns);
+		break;
+	}
+}
+
 static void
 tick(struct sender *sender, uint64_t now_ns)
 {
 	give_up(sender, now_ns);
 	sender->tick_at = now_ns + (sender->down ? retry_ns : tick_ns);
-	for (unsigned i = 0; i < sender->link_count; i++) {
-		struct link *link = &sender->links[i];
-
-		if (is_busy(link) &&
-		    now_ns > link->sent_ns + sender->plan->timeout_ns)
-			link_failed(sender, link, TROUBLE_TIMEOUT, now_ns);
-		if (link->state == LINK_DOWN && now_ns >= link->retry_at &&
-		    sender->part != PART_DRAIN)
-			open_link(sender, link, now_ns);
-	}
+	for (unsigned i = 0; i < sender->link_count; i++)
+		tick_link(sender, &sender->links[i], now_ns);
 }
 
 /* When something is to be done even if nothing comes. */
