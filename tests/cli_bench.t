@@ -163,6 +163,10 @@ subtest 'large replies and chunks' => sub {
     $result = bench($server, qw(-c 2 --requests 4 -m PUT --body-size 4M /ok));
     is $result->{errors}, 0, 'large bodies';
     cmp_ok $result->{bytes_out}, '>', 16 << 20;
+    $result = bench($server, qw(-c 2 --requests 4 -m PUT --body-size 16M --expect 413 /early));
+    is $result->{errors}, 0, 'a reply before the end of the request';
+    is $result->{requests}, 4;
+    cmp_ok $result->{reconnects}, '>=', 2, '... whose connection is of no more use';
 };
 
 subtest 'the highest rate' => sub {

@@ -71,6 +71,7 @@ my %replies = (
     '/malformed' => "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nx",
     '/twice'     => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" x 2,
     '/drop'      => '',
+    '/early'     => "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno",
     '/chunks'    => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
     '/big'       => "HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n$big",
 );
@@ -127,6 +128,7 @@ sub _serve {
                 next;
             }
             my ($method, $target, $head, $body) = _take_request(\$buffers{$fd}) or next;
+            vec($watched, $fd, 1) = 0 if $target eq '/early';
             $stall_at //= time + $self->{stall}[0] if $self->{stall};
             print {$log} "$method $target $head $body\n" if $self->{log};
             sleep $self->{each} if $self->{each};
@@ -145,6 +147,8 @@ sub _take_request {
     my $at = index $$buffer, "\r\n\r\n";
     return if $at < 0;
     my $head = substr $$buffer, 0, $at;
+    # Answered before its body has come, of which nothing more is read.
+    return (split(/ /, $head, 3))[0, 1], '', '' if $head =~ m{^\S+ /early };
     my $length = $head =~ /^Content-Length: (\d+)/m ? $1 : 0;
     return if length $$buffer < $at + 4 + $length;
     my $body = substr $$buffer, $at + 4, $length;
