@@ -65,7 +65,8 @@ response_of_size(size_t size)
 		found = others[i].response;
 		if (!found) {
 			others[i].size = size;
-			found = others[i].response = make_response(size);
+			found = make_response(size);
+			others[i].response = found;
 			break;
 		}
 		if (others[i].size == size)

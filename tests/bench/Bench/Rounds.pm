@@ -121,6 +121,8 @@ sub _measure {
     if (!$result) {
         # One system that fails does not take the others' results.
         chomp(my $why = $@);
+        # A report names no path of the machine.
+        $why =~ s{/\S*/}{}g;
         push @{ $self->{failures} }, { work => $work->{name}, system => $system->name, why => $why };
         $result = undef;
     }

@@ -67,9 +67,10 @@ sub works {
         { group => 'values', name => 'value_64k', title => 'KV GET, 64 KiB', part => 0.5 },
         { group => 'values', name => 'value_1m', title => 'KV GET, 1 MiB', part => 0.5 },
 
-        { group => 'rate', name => 'get_rate', title => 'KV GET at 16,667/s', @keys, rate => $million_a_minute },
+        { group => 'rate', name => 'get_rate', title => 'KV GET at 16,667/s', @keys, rate => $million_a_minute,
+            warm => $some->(200_000) },
         { group => 'rate', name => 'mixed_rate', title => '90% GET, 5% SQL row, 5% durable PUT at 16,667/s', @rows,
-            rate => $million_a_minute },
+            rate => $million_a_minute, warm => $some->(60_000) },
 
         (map {
             my $when = $_;

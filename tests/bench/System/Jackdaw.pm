@@ -24,7 +24,10 @@ sub name       { return $_[0]{name}  // 'jackdaw' }
 sub title      { return $_[0]{title} // 'Jackdaw' }
 sub durability { return { volatile_put => 'volatile store', map { $_ => $durable }
     qw(put mixed insert insert_none updates mixed_rate insert_all) } }
-sub settings   { return 'defaults, but for limits.queue_age of 10s: a stall of the disk refuses nobody' }
+sub settings   {
+    return 'defaults, but for limits that would refuse what is measured: queue_age and statement_timeout, and the '
+        . "services' requests_per_second, max_statements and timeout";
+}
 
 sub version {
     my ($self) = @_;
