@@ -60,29 +60,34 @@ sub stop {
 sub roots { return map { $_->pid } @{ $_[0]{processes} } }
 sub pids  { return Bench::Process::tree($_[0]->roots) }
 
+# How many requests it needs before it is as fast as it gets: count where all
+# data is to be cached, else what a compiler at run time wants to see.
+sub warm_up { return $_[1] > 20_000 ? 20_000 : $_[1] }
+
 # Counters of its own that grow with the work; by name.
 sub counters { return {} }
 
-# Runs one load. By name: what the generator says; a request's cpu_us, faults
-# and sleeps; memory in bytes, and how much the system's counters grew.
+# Runs one load. By name: what the generator says; a request's cpu_us, faults,
+# sleeps and bytes written; memory in bytes, and how much the system's counters
+# grew.
 sub measure {
     my ($self, $load) = @_;
     my @pids = $self->pids;
-    my ($faults, $sleeps, $before);
+    my $count = sub { return { map { $_ => Bench::Process->can($_)->(@pids) } qw(faults sleeps written) } };
+    my ($counts, $before);
     # To ask costs time, and more of it while there is load.
     my $counters = $load->{settle} ? undef : $self->counters;
     my $result = Bench::Load::run($load->{address} // $self->address, $load, sub {
         $before = Bench::Process::cpu_seconds(@pids);
-        $faults = Bench::Process::faults(@pids);
-        $sleeps = Bench::Process::sleeps(@pids);
+        $counts = $count->();
         $counters //= $self->counters;
     });
     my $seconds  = Bench::Process::cpu_seconds(@pids) - $before;
     my $requests = $result->{requests};
     $result->{cpu_us} = $seconds / $requests * 1e6;
     $result->{memory} = Bench::Process::memory(@pids);
-    $result->{faults} = (Bench::Process::faults(@pids) - $faults) / $requests;
-    $result->{sleeps} = (Bench::Process::sleeps(@pids) - $sleeps) / $requests;
+    my $counts_then = $count->();
+    $result->{$_} = ($counts_then->{$_} - $counts->{$_}) / $requests for keys %$counts_then;
     my $after = $self->counters;
     $result->{$_} = ($after->{$_} // 0) - ($counters->{$_} // 0) for keys %$after;
     return $result;

@@ -33,9 +33,9 @@ sub plan {
 
     for my $keys (map { $some->($_) } 1e5, 1e6, 1e7) {
         my $on = $system->("jackdaw, $keys keys", keys => $keys);
-        $add->('keys', $keys, 'get', 'GET', $on, as => 'get', keys => $keys, warm => $some->(300_000));
+        $add->('keys', $keys, 'get', 'GET', $on, as => 'get', keys => $keys, warm => $some->(500_000));
         $add->('keys', $keys, 'zipf', 'GET, zipfian', $on, as => 'get', keys => $keys, zipf => 0.99,
-            warm => $some->(300_000));
+            warm => $some->(500_000));
         $add->('keys', $keys, 'put', 'durable PUT', $on, as => 'put_main', keys => $keys);
     }
 
@@ -119,7 +119,7 @@ sub _batch {
 sub table {
     my ($axis) = @_;
     my @rows = [ '', $axis->{x_title}, 'CPU us', 'requests/s', 'p99 us', 'from the cache', 'writes in a batch',
-        'faults a request', 'sleeps a request', 'MiB' ];
+        'faults a request', 'sleeps a request', 'bytes written', 'MiB' ];
     for my $series (@{ $axis->{series} }) {
         my $title = $series->{title};
         for (@{ $series->{points} }) {
@@ -129,6 +129,7 @@ sub table {
             push @rows, [ $title, $x, (map { Bench::Report::number($_) } @$_{qw(cpu_us rate p99_us)}),
                 defined $hits ? sprintf('%.0f%%', $hits) : '', Bench::Report::number(_batch($_)),
                 Bench::Report::number($_->{faults}), Bench::Report::number($_->{sleeps}),
+                Bench::Report::number($_->{written}),
                 Bench::Report::number(defined $_->{memory} ? $_->{memory} / (1 << 20) : undef) ];
             $title = '';
         }
@@ -150,10 +151,12 @@ sub _facts {
     my ($batch, $batch_then) = (_batch($first), _batch($last));
     push @facts, 'writes that share a sync go ' . $from_to->($batch, $batch_then)
         if $batch && $batch_then && abs(log($batch_then / $batch)) > log 1.3;
-    for ([ faults => 'page faults' ], [ sleeps => 'sleeps of threads' ]) {
-        my ($field, $what) = @$_;
+    # With each, what is too little to matter.
+    for ([ faults => 'page faults', 0.02 ], [ sleeps => 'sleeps of threads', 0.1 ], [ written => 'bytes written', 100 ]) {
+        my ($field, $what, $little) = @$_;
         my ($then, $now) = map { $_->{$field} // 0 } $first, $last;
-        push @facts, "$what of a request go " . $from_to->($then, $now) if abs($now - $then) > 0.02;
+        my ($less, $more) = sort { $a <=> $b } $then, $now;
+        push @facts, "$what for a request go " . $from_to->($then, $now) if $more - $less > $little && $more > 1.3 * $less;
     }
     my ($bytes, $bytes_then) = ($first->{bytes_in} // 0, $last->{bytes_in} // 0);
     push @facts, 'bytes of a reply go ' . $from_to->($bytes, $bytes_then) . sprintf ', which is %.2f ns for each byte more',

@@ -137,6 +137,9 @@ sub sleeps {
     }, @_);
 }
 
+# Bytes so far that had to go to a disk.
+sub written { return _sum(sub { slurp("/proc/$_[0]/io") =~ /^write_bytes: (\d+)/m ? $1 : 0 }, @_) }
+
 sub _sum {
     my ($code, @pids) = @_;
     my $sum = 0;

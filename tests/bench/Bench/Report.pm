@@ -11,7 +11,7 @@ use Bench::Targets;
 use Bench::Works;
 use JSON::PP;
 
-my @fields = qw(cpu_us rate mean_us p50_us p95_us p99_us p99_9_us max_us late_p99_us client_cpu_us memory faults sleeps
+my @fields = qw(cpu_us rate mean_us p50_us p95_us p99_us p99_9_us max_us late_p99_us client_cpu_us memory faults sleeps written
     bytes_in hits misses writes batches idle_bytes connection_bytes);
 
 # A number as short as it tells what it has to.

@@ -90,7 +90,7 @@ sub _run_group {
         my ($work, $system) = @$_;
         next if !$work->{warm};
         $self->_tell($group, 'warm-up', $work, $system);
-        $system->measure($self->_load($work, $system, count => $work->{warm}, rate => undef));
+        $system->measure($self->_load($work, $system, count => $system->warm_up($work->{warm}), rate => undef));
     }
     for my $round (1 .. $self->{rounds}) {
         $self->_measure($group, "round $round/$self->{rounds}", @$_) for @rounds;

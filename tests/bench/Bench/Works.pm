@@ -32,7 +32,7 @@ sub works {
         { group => 'idle', name => 'idle', title => '10,000 idle connections', single => 1, idle => $some->(10_000),
             on => [ 'floor', 'jackdaw, empty', qw(nginx webdis node h2o) ] },
 
-        { group => 'kv', name => 'get', title => 'KV GET, 10^5 keys', @keys, warm => $some->(200_000) },
+        { group => 'kv', name => 'get', title => 'KV GET, 10^5 keys', @keys, warm => $some->(500_000) },
         { group => 'kv', name => 'get_one', title => 'KV GET, one key' },
         { group => 'kv', name => 'get_304', title => 'KV GET, not modified' },
         { group => 'kv', name => 'get_many', title => 'KV GET, 10^6 keys', on => ['jackdaw, 10^6 keys'],
@@ -68,7 +68,7 @@ sub works {
         { group => 'values', name => 'value_1m', title => 'KV GET, 1 MiB', part => 0.5 },
 
         { group => 'rate', name => 'get_rate', title => 'KV GET at 16,667/s', @keys, rate => $million_a_minute,
-            warm => $some->(200_000) },
+            warm => $some->(500_000) },
         { group => 'rate', name => 'mixed_rate', title => '90% GET, 5% SQL row, 5% durable PUT at 16,667/s', @rows,
             rate => $million_a_minute, warm => $some->(60_000) },
 

@@ -173,6 +173,8 @@ END
     return;
 }
 
+sub warm_up { return $_[1] }
+
 sub roots { return $_[0]{server} ? $_[0]{server}->pid : () }
 
 sub stop {
