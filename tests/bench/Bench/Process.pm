@@ -137,8 +137,9 @@ sub sleeps {
     }, @_);
 }
 
-# Bytes so far that had to go to a disk.
-sub written { return _sum(sub { slurp("/proc/$_[0]/io") =~ /^write_bytes: (\d+)/m ? $1 : 0 }, @_) }
+# Bytes given so far to write() and its like, which is to files; what is sent
+# to clients is not among them. (write_bytes would count whole folios.)
+sub written { return _sum(sub { slurp("/proc/$_[0]/io") =~ /^wchar: (\d+)/m ? $1 : 0 }, @_) }
 
 sub _sum {
     my ($code, @pids) = @_;
