@@ -37,18 +37,18 @@ sub between {
 
 subtest 'a closed loop and a known delay' => sub {
     my $server = Slow->start;
-    my $result = bench($server, qw(-c 4 -d 1s /wait/20));
+    my $result = bench($server, qw(-c 4 -d 500ms /wait/20));
     is $result->{status}, 0;
     is $result->{mode}, 'closed';
     is $result->{rate}, undef;
     between(ms($result, 'min'), 19.9, 20 + $slack, 'min');
     between(ms($result, 'p50'), 20, 45, 'p50');
     # Four connections, one request in 20 ms each.
-    between($result->{requests}, 1000 / (20 + $slack) * 4, 204, 'requests');
+    between($result->{requests}, 500 / (20 + $slack) * 4, 104, 'requests');
     is $result->{errors}, 0;
     is_deeply $result->{statuses}, { 200 => $result->{requests} };
     is_deeply $result->{late_us}, undef, 'a closed loop is never late';
-    between($result->{duration_s}, 0.999, 1.001, 'duration');
+    between($result->{duration_s}, 0.499, 0.501, 'duration');
 };
 
 subtest 'an open loop and a known delay' => sub {
@@ -65,23 +65,23 @@ subtest 'an open loop and a known delay' => sub {
 # The point of it all: a server that stands still for half a second. What should
 # have been sent meanwhile has waited, and says so.
 subtest 'a stall, open loop: no coordinated omission' => sub {
-    my $server = Slow->start(stall => [0.5, 0.5]);
-    my $result = bench($server, qw(-c 8 -r 400 -d 2s /ok));
-    is $result->{requests} + $result->{unsent}, 800, 'all that were due';
-    # 200 of 800 were due in the stall; the first of them waited 500 ms, the
-    # last not at all: of all requests, 5% waited over 400 ms, 15% over 200.
+    my $server = Slow->start(stall => [0.3, 0.5]);
+    my $result = bench($server, qw(-c 8 -r 400 -d 1500ms /ok));
+    is $result->{requests} + $result->{unsent}, 600, 'all that were due';
+    # 200 of 600 were due in the stall; the first of them waited 500 ms, the
+    # last not at all: of all requests, 10% waited over 350 ms, 5% over 425.
     between(ms($result, 'p50'), 0,   100,          'p50 is not of the stall');
-    between(ms($result, 'p90'), 270, 330 + $slack, 'p90');
-    between(ms($result, 'p95'), 370, 430 + $slack, 'p95');
-    between(ms($result, 'p99'), 450, 510 + $slack, 'p99');
+    between(ms($result, 'p90'), 320, 380 + $slack, 'p90');
+    between(ms($result, 'p95'), 395, 455 + $slack, 'p95');
+    between(ms($result, 'p99'), 455, 510 + $slack, 'p99');
     between(ms($result, 'max'), 480, 520 + $slack, 'max');
     # All eight connections were busy: that it sent late is not its own doing.
     between($result->{late_us}{p99} / 1000, 0, 250, 'late');
 };
 
 subtest 'the same in a closed loop shows on its connections only' => sub {
-    my $server = Slow->start(stall => [0.5, 0.5]);
-    my $result = bench($server, qw(-c 4 -d 1500ms /ok));
+    my $server = Slow->start(stall => [0.3, 0.5]);
+    my $result = bench($server, qw(-c 4 -d 1200ms /ok));
     cmp_ok $result->{requests}, '>=', 500, 'enough to hide it';
     between(ms($result, 'p99'), 0, 200, 'p99 hides it');
     between(ms($result, 'max'), 480, 520 + $slack, 'max');
@@ -171,16 +171,16 @@ subtest 'large replies and chunks' => sub {
 
 subtest 'the highest rate' => sub {
     my $server = Slow->start(each => 0.004);    # 250 a second at most
-    my $result = bench($server, qw(-c 8 -d 250ms -r 50 --find-rate p90=40ms /ok));
+    my $result = bench($server, qw(-c 8 -d 150ms -r 60 --find-rate p90=40ms /ok));
     is $result->{status}, 0;
-    between($result->{found_rate}, 50, 400, 'found');
+    between($result->{found_rate}, 60, 500, 'found');
     is $result->{rate}, $result->{found_rate}, 'the result is of that rate';
     cmp_ok ms($result, 'p90'), '<=', 40, 'which kept it';
     my @tries = $result->{err} =~ /^find-rate: try \d+: (\d+\/s: p90 .*, \d+ errors: .+)$/mg;
     cmp_ok scalar @tries, '>=', 3, 'each try is said';
     ok((grep { /too slow$/ } @tries), 'one was too slow');
     cmp_ok scalar @tries, '<=', 24, 'not too many';
-    my $none = bench($server, qw(-c 2 -d 50ms -r 40 --find-rate p90=1ms /ok));
+    my $none = bench($server, qw(-c 2 -d 50ms -r 20 --find-rate p90=1ms /ok));
     is $none->{status}, 1, 'none';
     is $none->{found_rate}, undef;
     like $none->{err}, qr/no rate that was tried keeps it/;
@@ -209,31 +209,40 @@ subtest 'the daemon, over TCP and over a socket' => sub {
 
 sub installed { return grep { -x "$_/$_[0]" } split /:/, $ENV{PATH} }
 
-# In turns, short, on a machine that does other things as well: a generous
-# factor. What it would not let pass is a mistake of counting.
+# Requests a second by each, in turns.
+sub rates {
+    my $url   = $daemon->url . '/v1/kv/main/00000001';
+    my $own   = bench($daemon, qw(-c 16 -t 1 -d 500ms /v1/kv/main/00000001));
+    my %rates = (jackdaw => $own->{requests_per_s});
+    if (installed('wrk')) {
+        my (undef, $out) = Jackdaw->run('wrk', qw(-c 16 -t 1 -d 1s), $url);
+        $rates{wrk} = $out =~ m{^Requests/sec: +([\d.]+)}m ? $1 : 0;
+    }
+    if (installed('h2load')) {
+        my (undef, $out) = Jackdaw->run('h2load', qw(--h1 -c 16 -t 1 -n 5000), $url);
+        $rates{h2load} = $out =~ m{([\d.]+) req/s}m ? $1 : 0;
+    }
+    return %rates;
+}
+
+# Short, on a machine that does other things as well: a generous factor, and
+# another round for a bad one. What that does not let pass is a mistake of
+# counting.
 subtest 'as fast as others say' => sub {
+    my ($low, $high) = (0.4, 4);
     plan skip_all => 'a sanitizer makes the generator slow, which is what is compared'
         if Jackdaw::slowness() > 1;
-    my $url  = $daemon->url . '/v1/kv/main/00000001';
-    my %rate = (jackdaw => [], wrk => [], h2load => []);
-    for (1, 2) {
-        my $own = bench($daemon, qw(-c 16 -t 1 -d 500ms /v1/kv/main/00000001));
-        push @{ $rate{jackdaw} }, $own->{requests_per_s};
-        if (installed('wrk')) {
-            my (undef, $out) = Jackdaw->run('wrk', qw(-c 16 -t 1 -d 1s), $url);
-            push @{ $rate{wrk} }, $out =~ m{^Requests/sec: +([\d.]+)}m ? $1 : 0;
-        }
-        if (installed('h2load')) {
-            my (undef, $out) = Jackdaw->run('h2load', qw(--h1 -c 16 -t 1 -n 5000), $url);
-            push @{ $rate{h2load} }, $out =~ m{([\d.]+) req/s}m ? $1 : 0;
-        }
+    my %rates;
+    for (1 .. 3) {
+        %rates = rates();
+        my $own = $rates{jackdaw};
+        last if !grep { $own < $_ * $low || $own > $_ * $high } values %rates;
     }
-    my ($own) = sort { $b <=> $a } @{ $rate{jackdaw} };
     for my $other ('wrk', 'h2load') {
-        my ($best) = sort { $b <=> $a } @{ $rate{$other} };
         SKIP: {
-            skip "$other is not installed: nothing to compare with", 1 if !defined $best;
-            between($own / ($best || 1), 0.4, 4, "$own/s beside $other with $best/s");
+            skip "$other is not installed: nothing to compare with", 1 if !defined $rates{$other};
+            between($rates{jackdaw} / ($rates{$other} || 1), $low, $high,
+                "$rates{jackdaw}/s beside $other with $rates{$other}/s");
         }
     }
 };
