@@ -126,49 +126,70 @@ start(sub {
 });
 
 # Requests in place, as many as there may be; each reply is looked at.
-my @loads;
-for my $path ('/v1/kv/main/k', '/shop/row/1') {
-    my $pid = fork // die $!;
-    if (!$pid) {
-        open STDOUT, '>', '/dev/null';
-        exec Jackdaw::build() . '/tests/load/load', '-c', 8, '-s', 3, $server->address, $path or POSIX::_exit(127);
+sub start_loads {
+    my @loads;
+    for my $path ('/v1/kv/main/k', '/shop/row/1') {
+        my $pid = fork // die $!;
+        if (!$pid) {
+            open STDOUT, '>', '/dev/null';
+            exec Jackdaw::build() . '/tests/load/load', '-c', 8, '-s', 2, $server->address, $path or POSIX::_exit(127);
+        }
+        push @loads, $pid;
     }
-    push @loads, $pid;
+    return @loads;
 }
 
-my ($folded, %figures);
-subtest 'a profile under load' => sub {
-    my ($begun, $used) = (time, seconds_of_processor());
-    my $reply = profile('?seconds=2&hz=250');
-    $used = seconds_of_processor() - $used;
-    is $reply->{status}, 200, 'is taken';
-    cmp_ok time - $begun, '>=', 2, 'for its time';
-    like $reply->{headers}{'content-type'}, qr{^text/plain}, 'is text';
-    $folded = $reply->{content};
-    %figures = ($reply->{headers}{'jackdaw-profile'} // '') =~ /(\w+)=(\d+)/g;
-    is $figures{hz}, 250, 'says its rate';
-    is $figures{dropped}, 0, 'nothing is dropped';
-    my ($sum, @bad) = (0);
-    for (split /\n/, $folded) {
-        push @bad, $_ if !/^[^;]+;(?:route [A-Z]+ [^;]+|route [^;]+|no route);\w+;[^;].* (\d+)$/;
-        $sum += $1 // 0;
-    }
-    is_deeply \@bad, [], 'each line has thread, route, kind, functions and a number';
-    is $sum, $figures{samples}, 'they add up';
-    # Both count the same threads; /proc in hundredths.
-    my $sampled = $figures{samples} / $figures{hz};
-    ok abs($sampled - $used) < 0.25 * $used + 0.1, "it has all of the processor time"
-        or diag "$sampled s of $used s";
-};
+my @wanted = (
+    'a worker' => qr/^worker-0;/m,
+    'a fiber, its route, and SQLite below' => qr/^worker-\d;route GET \/shop\/long;fiber;(?:.*;)?fiber_main;.*sqlite3_step/m,
+    'libmicrohttpd' => qr/^worker-\d;no route;source;.*;MHD_run/m,
+    'a key\'s route' => qr/^worker-\d;route (?:GET|PUT) \/v1\/kv\/\{store\}\/(?:\{key\})?;(?:request|task);/m,
+    'a service\'s route in place' => qr/^worker-\d;route (?:GET \/shop\/row\/\{id\}|POST \/shop\/row);request;/m,
+    'a committer' => qr/^commit-shop;no route;commit;.*;sqlite3_step/m,
+);
+my $all = '';
 
-is_deeply [ map { waitpid $_, 0; $? } @loads ], [0, 0], 'no request failed meanwhile';
-like $folded, qr/^worker-0;/m, 'a worker';
-like $folded, qr/^worker-\d;route GET \/shop\/long;fiber;(?:.*;)?fiber_main;.*sqlite3_step/m, 'a fiber, its route, and SQLite below';
-like $folded, qr/^worker-\d;no route;source;.*;MHD_run/m, 'libmicrohttpd';
-like $folded, qr/^worker-\d;route (?:GET|PUT) \/v1\/kv\/\{store\}\/(?:\{key\})?;(?:request|task);/m, 'a key\'s route';
-like $folded, qr/^worker-\d;route (?:GET \/shop\/row\/\{id\}|POST \/shop\/row);request;/m, 'a service\'s route in place';
-like $folded, qr/^commit-shop;no route;commit;.*;sqlite3_step/m, 'a committer';
-unlike $folded, qr/^[^;]*;[^;]*;fiber;(?!context_base;fiber_main)/m, 'fibers have their base';
+sub is_complete {
+    for my $i (grep { $_ % 2 } 0 .. $#wanted) {
+        return 0 if $all !~ $wanted[$i];
+    }
+    return 1;
+}
+
+# On a busy machine the daemon may have had little of it: so once more.
+for my $try (1 .. 6) {
+    my @loads = start_loads();
+    subtest "a profile under load, $try" => sub {
+        my ($begun, $used) = (time, seconds_of_processor());
+        my $reply = profile('?seconds=2&hz=250');
+        $used = seconds_of_processor() - $used;
+        is $reply->{status}, 200, 'is taken';
+        cmp_ok time - $begun, '>=', 2, 'for its time';
+        like $reply->{headers}{'content-type'}, qr{^text/plain}, 'is text';
+        my %figures = ($reply->{headers}{'jackdaw-profile'} // '') =~ /(\w+)=(\d+)/g;
+        is $figures{hz}, 250, 'says its rate';
+        is $figures{dropped}, 0, 'nothing is dropped';
+        my ($sum, @bad) = (0);
+        for (split /\n/, $reply->{content}) {
+            push @bad, $_ if !/^[^;]+;(?:route [A-Z]+ [^;]+|route [^;]+|no route);\w+;[^;].* (\d+)$/;
+            $sum += $1 // 0;
+        }
+        is_deeply \@bad, [], 'each line has thread, route, kind, functions and a number';
+        is $sum, $figures{samples}, 'they add up';
+        # Both count the same threads; /proc in hundredths, and until the end
+        # of the reply.
+        my $sampled = $figures{samples} / $figures{hz};
+        ok abs($sampled - $used) < 0.25 * $used + 0.2, 'it has all of the processor time'
+            or diag "$sampled s of $used s";
+        is_deeply [ map { waitpid $_, 0; $? } @loads ], [0, 0], 'no request failed meanwhile';
+        $all .= $reply->{content};
+    };
+    last if is_complete();
+}
+while (my ($name, $pattern) = splice @wanted, 0, 2) {
+    ok $all =~ $pattern, $name;
+}
+unlike $all, qr/^[^;]*;[^;]*;fiber;(?!context_base;fiber_main)/m, 'fibers have their base';
 
 subtest 'one at a time' => sub {
     my $first = Jackdaw::Connection->new($server, address => $socket);
