@@ -95,7 +95,7 @@ subtest 'what is sent' => sub {
     print {$file} 'k={key}';
     close $file;
     my @requests = logged(
-        qw(-c 1 --requests 400 --keys 120), '-H', 'X-All: a',
+        qw(-c 1 --requests 400 --keys 120), '-H', 'X-All: a', '-H', 'X-Too: c',
         '--request',        '3 GET /g/{key}?n={n}',
         '--request',        '1 PUT /p/{n} it is {n}, {key}',
         '--request',        "1 POST /f \@$tmp/body",
@@ -112,7 +112,7 @@ subtest 'what is sent' => sub {
             : $kind eq 'p' ? $target =~ m{^/p/(\d+)$} && $body eq sprintf 'it is %d, %08d', $1, $1
             : $kind eq 'f' ? $body =~ /^k=0{5}\d{3}$/
             :                $body =~ /^[a-z]{70}$/;
-        $good &&= $head =~ /^Host:127\.0\.0\.1:\d+,X-All:a(,|$)/ && ($kind eq 'p') == ($head =~ /,X-One:b/);
+        $good &&= $head =~ /^Host:127\.0\.0\.1:\d+,X-All:a,X-Too:c(,|$)/ && ($kind eq 'p') == ($head =~ /,X-One:b/);
         fail "a request: $_" if !$good;
     }
     between($count{g}, 160, 240, 'three in six by weight');

@@ -397,12 +397,14 @@ print_kinds(const struct plan *plan, const struct load *load)
 
 /* ---- the histogram ------------------------------------------------------- */
 
-/* 1, 2, 5, 10, 20... us, in ns. */
+/* From 0: 1, 2, 5, 10, 20... us, in ns. */
 static uint64_t
 next_edge(uint64_t edge)
 {
 	uint64_t power = 1;
 
+	if (edge == 0)
+		return NS_PER_US;
 	while (power <= edge / 10)
 		power *= 10;
 	return edge / power == 2 ? edge / 2 * 5 : edge * 2;
@@ -429,20 +431,20 @@ print_bar(const struct spread *latency, uint64_t low, uint64_t high,
 static void
 print_histogram(const struct spread *latency)
 {
-	uint64_t first = NS_PER_US, low, high, most = 1;
+	uint64_t first = 0, low, high, most = 1;
 
 	if (latency->count == 0)
 		return;
-	while (next_edge(first) < latency->min)
-		first = next_edge(first);
-	for (low = 0, high = first; low < latency->max;
+	for (high = NS_PER_US; high < latency->min; high = next_edge(high))
+		first = high;
+	for (low = first, high = next_edge(low); low < latency->max;
 	     low = high, high = next_edge(high)) {
 		uint64_t count = spread_between(latency, low, high);
 
 		most = count > most ? count : most;
 	}
 	printf("\nlatency up to   requests\n");
-	for (low = 0, high = first; low < latency->max;
+	for (low = first, high = next_edge(low); low < latency->max;
 	     low = high, high = next_edge(high))
 		print_bar(latency, low, high, most);
 }
