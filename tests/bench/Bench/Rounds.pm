@@ -8,6 +8,7 @@ use strict;
 use warnings;
 
 use Bench::Idle;
+use Cwd qw(getcwd);
 use File::Path qw(remove_tree);
 use Time::HiRes qw(sleep time);
 
@@ -80,17 +81,22 @@ sub _cost {
 sub _run_group {
     my ($self, $group, @loads) = @_;
     return if !@loads;
+    my %starts = map { $_->name => eval { $self->_start($_); 1 } || $self->_fail($group, $_) }
+        _unique(map { $_->[1] } @loads);
+    @loads = grep { $starts{ $_->[1]->name } } @loads;
     my @single = grep { $_->[0]{single} } @loads;
     my @rounds = grep { !$_->[0]{single} } @loads;
-    $self->_start($_->[1]) for @loads;
     if ($self->{verify} && $group eq 'techempower') {
-        $self->{verify}->($_) for _unique(map { $_->[1] } @loads);
+        for (_unique(map { $_->[1] } @loads)) {
+            eval { $self->{verify}->($_); 1 } or $self->_fail($group, $_);
+        }
     }
     for (@rounds) {
         my ($work, $system) = @$_;
         next if !$work->{warm};
         $self->_tell($group, 'warm-up', $work, $system);
-        $system->measure($self->_load($work, $system, count => $system->warm_up($work->{warm}), rate => undef));
+        eval { $system->measure($self->_load($work, $system, count => $system->warm_up($work->{warm}), rate => undef)) }
+            or $self->_fail($work->{name}, $system);
     }
     for my $round (1 .. $self->{rounds}) {
         $self->_measure($group, "round $round/$self->{rounds}", @$_) for @rounds;
@@ -118,16 +124,19 @@ sub _measure {
     my $load   = $self->_load($work, $system);
     my $result = eval { $work->{idle} ? Bench::Idle::measure($system, $load) : $system->measure($load) };
     $self->{left} -= $self->_cost($work);
-    if (!$result) {
-        # One system that fails does not take the others' results.
-        chomp(my $why = $@);
-        # A report names no path of the machine.
-        $why =~ s{/\S*/}{}g;
-        push @{ $self->{failures} }, { work => $work->{name}, system => $system->name, why => $why };
-        $result = undef;
-    }
+    $self->_fail($work->{name}, $system) if !$result;
     push @{ $self->{results}{ $work->{name} }{ $system->name } }, $result;
     return;
+}
+
+# One system that fails, which $@ tells, does not take the others' results.
+sub _fail {
+    my ($self, $work, $system) = @_;
+    chomp(my $why = $@);
+    # A report names no path of the machine.
+    $why =~ s{\Q$_\E/?}{}g for $self->{data}, $self->{sockets}, getcwd();
+    push @{ $self->{failures} }, { work => $work, system => $system->name, why => $why };
+    return 0;
 }
 
 # Endless statements run on that system, and on no other.
