@@ -80,8 +80,9 @@ start_timer(const struct profiled *thread, struct recorder *recorder,
 		times.it_interval.tv_nsec = (long)(NS_PER_S / hz);
 	times.it_value = times.it_interval;
 	event.sigev_notify_thread_id = thread->tid;
+	/* EAGAIN: the user has too many signals in queues. */
 	if (timer_create(thread->clock, &event, &recorder->timer))
-		return err_from_errno(errno);
+		return errno == EAGAIN ? ERR_OVERLOADED : err_from_errno(errno);
 	if (!timer_settime(recorder->timer, 0, &times, NULL))
 		return ERR_OK;
 	timer_delete(recorder->timer);

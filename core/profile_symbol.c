@@ -177,45 +177,61 @@ read_symbols(struct module *module)
 
 /* ---- modules ------------------------------------------------------------- */
 
-/* "ab/cdef...debug"; false: it has no build id. */
+/* The build id among the notes of a segment; data NULL: it is not there. */
+static struct bytes
+build_id_in(const char *note, size_t size, size_t align)
+{
+	const char *end = note + size;
+
+	while ((size_t)(end - note) >= sizeof(ElfW(Nhdr))) {
+		const ElfW(Nhdr) *head = (const void *)note;
+		const char *id = note + sizeof(*head) +
+				 ((head->n_namesz + align - 1) & -align);
+		const char *next = id + ((head->n_descsz + align - 1) & -align);
+
+		if (next > end)
+			break;
+		if (head->n_type == NT_GNU_BUILD_ID &&
+		    head->n_namesz == sizeof("GNU"))
+			return (struct bytes){ id, head->n_descsz };
+		note = next;
+	}
+	return (struct bytes){ NULL, 0 };
+}
+
+static struct bytes
+build_id(const struct dl_phdr_info *info)
+{
+	struct bytes id = { NULL, 0 };
+
+	for (unsigned i = 0; i < info->dlpi_phnum && !id.data; i++) {
+		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+
+		if (segment->p_type == PT_NOTE)
+			id = build_id_in((const char *)(info->dlpi_addr +
+							segment->p_vaddr),
+					 segment->p_memsz,
+					 segment->p_align == 8 ? 8 : 4);
+	}
+	return id;
+}
+
+/* ".../ab/cdef....debug"; false: it has no build id. */
 static bool
 debug_path(const struct dl_phdr_info *info, char *path, size_t size)
 {
-	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-		const char *note =
-			(const char *)(info->dlpi_addr + segment->p_vaddr);
-		const char *end = note + segment->p_memsz;
+	struct bytes id = build_id(info);
+	const unsigned char *at = id.data;
+	size_t len = sizeof(DEBUG_FILES) - 1;
 
-		if (segment->p_type != PT_NOTE)
-			continue;
-		while (note + sizeof(ElfW(Nhdr)) <= end) {
-			const ElfW(Nhdr) *head =
-				(const ElfW(Nhdr) *)(const void *)note;
-			size_t align = segment->p_align == 8 ? 7 : 3;
-			const unsigned char *id =
-				(const unsigned char *)(head + 1) +
-				((head->n_namesz + align) & ~align);
-			size_t len = (size_t)snprintf(path, size, DEBUG_FILES);
-
-			note = (const char *)id +
-			       ((head->n_descsz + align) & ~align);
-			if (head->n_type != NT_GNU_BUILD_ID ||
-			    head->n_namesz != sizeof("GNU") ||
-			    head->n_descsz < 2 || note > end)
-				continue;
-			for (unsigned j = 0; j < head->n_descsz && len < size;
-			     j++)
-				len += (size_t)snprintf(
-					path + len, size - len, "%s%02x",
-					j == 1 ? "/" : "", id[j]);
-			return len < size &&
-			       len + (size_t)snprintf(path + len, size - len,
-						      ".debug") <
-				       size;
-		}
-	}
-	return false;
+	if (id.len < 2 || len + 2 * id.len + sizeof("/.debug") > size)
+		return false;
+	strcpy(path, DEBUG_FILES);
+	for (size_t i = 0; i < id.len; i++)
+		len += (size_t)sprintf(path + len, "%s%02x", i == 1 ? "/" : "",
+				       at[i]);
+	strcpy(path + len, ".debug");
+	return true;
 }
 
 static void
