@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "core/profile.h"
+#include "core/thread_slice.h"
 #include "core/worker.h"
 
 static _Thread_local struct worker *self;
@@ -548,6 +549,10 @@ worker_main(void *argument)
 	sched = worker_self()->sched;
 	snprintf(name, sizeof(name), "worker-%u", self->index);
 	pthread_setname_np(pthread_self(), name);
+	/* Where there are more threads than processors, a worker that runs long
+	 * statements would hold its processor for the kernel's slice, and
+	 * everybody else's requests with it. */
+	thread_set_slice(sched->slice_ns);
 	fibers_begin(self);
 	profile_thread_begin(name);
 	if (sched->begin)

@@ -166,7 +166,8 @@ static const struct command commands[] = {
 		  "On a terminal SQL is shortened to its width.\n" },
 	{ .name = "profile",
 	  .options =
-		  OPTION_BIT(DURATION) | OPTION_BIT(RATE) | OPTION_BIT(LIMIT),
+		  OPTION_BIT(DURATION) | OPTION_BIT(RATE) | OPTION_BIT(LIMIT) |
+		  OPTION_BIT(FILE),
 	  .place = PLACE_ADMIN,
 	  .forms = "text folded svg json",
 	  .run = profile_run,
@@ -176,6 +177,8 @@ static const struct command commands[] = {
 		  "than 3%. FORM is text, with the functions that took most time, the\n"
 		  "first --limit (30), and the routes, kinds of work and threads; svg, a\n"
 		  "flame graph; folded, a line for each stack, for other tools; or json.\n"
+		  "With --file the server is not asked: FILE has stacks that were folded\n"
+		  "before, here or from perf(1), and -o svg draws them.\n"
 		  "\n"
 		  "  jackdaw profile -d 30s -o svg >profile.svg\n" },
 	{ .name = "bench",

@@ -248,12 +248,13 @@ draw_head(const struct drawing *drawing)
 	const struct stacks *stacks = drawing->stacks;
 	unsigned x = MARGIN;
 
-	printf("<text x=\"%u\" y=\"22\" class=\"title\">jackdaw: %.1f s, %llu "
-	       "samples at %llu Hz, %.2f s of processor time",
-	       MARGIN, (double)stacks->ms / 1000,
-	       (unsigned long long)stacks->samples,
-	       (unsigned long long)stacks->hz,
-	       (double)stacks->samples / (double)stacks->hz);
+	printf("<text x=\"%u\" y=\"22\" class=\"title\">jackdaw: %llu samples",
+	       MARGIN, (unsigned long long)stacks->samples);
+	if (stacks->hz)
+		printf(" at %llu Hz in %.1f s, %.2f s of processor time",
+		       (unsigned long long)stacks->hz,
+		       (double)stacks->ms / 1000,
+		       (double)stacks->samples / (double)stacks->hz);
 	if (stacks->dropped)
 		printf(", %llu samples dropped",
 		       (unsigned long long)stacks->dropped);

@@ -2,6 +2,8 @@
 /*
  * jackdaw profile: has the server take a profile of itself, and shows it.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -17,6 +19,9 @@ enum {
 	HZ_MAX = 1000,
 	/* Until it begins, and for the names at its end. */
 	PATIENCE_MS = 60000,
+	/* Of a file: a minute of perf at 999 Hz is a tenth of it. */
+	FILE_MAX = 256 << 20,
+	PIECE = 64 << 10,
 };
 
 /* ---- asking -------------------------------------------------------------- */
@@ -101,9 +106,57 @@ show(const struct call *call, struct stacks *stacks, struct bytes folded)
 	return summary_text(stacks, limit);
 }
 
+/* ---- what another program has taken -------------------------------------- */
+
+static bool
+read_file(const char *name, struct buffer *text)
+{
+	bool is_stdin = !strcmp(name, "-");
+	int fd = is_stdin ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : 1;
+
+	while (n > 0) {
+		char *room = buffer_reserve(text, PIECE);
+
+		if (!room)
+			break;
+		n = read(fd, room, PIECE);
+		if (n > 0)
+			buffer_added(text, (size_t)n);
+	}
+	if (n)
+		say("%s: %s", name,
+		    text->err ? err_text(text->err) : strerror(errno));
+	if (fd >= 0 && !is_stdin)
+		close(fd);
+	return n == 0;
+}
+
+static enum outcome
+show_file(const struct call *call, const char *name)
+{
+	const char *form = call->options->text[OPTION_OUTPUT];
+	struct stacks stacks = { 0 };
+	struct buffer text;
+	bool good;
+
+	if (!form || strcmp(form, "svg") != 0) {
+		say("a file of folded stacks can be drawn: -o svg");
+		return OUTCOME_USAGE;
+	}
+	buffer_init(&text, FILE_MAX);
+	good = read_file(name, &text) &&
+	       show(call, &stacks,
+		    (struct bytes){ text.data ? text.data : "", text.len });
+	stacks_fini(&stacks);
+	buffer_fini(&text);
+	return good ? OUTCOME_OK : OUTCOME_ERROR;
+}
+
 enum outcome
 profile_run(const struct call *call)
 {
+	const char *file = call->options->text[OPTION_FILE];
 	struct request request = { .method = "GET" };
 	struct stacks stacks = { 0 };
 	struct reply reply;
@@ -111,6 +164,8 @@ profile_run(const struct call *call)
 	char target[100];
 	uint64_t ms, hz;
 
+	if (file)
+		return show_file(call, file);
 	if (!take_options(call, &ms, &hz))
 		return OUTCOME_USAGE;
 	snprintf(target, sizeof(target),

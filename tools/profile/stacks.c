@@ -56,6 +56,7 @@ stacks_parse(struct stacks *stacks, struct bytes text)
 {
 	size_t lines = count_of(text, '\n');
 	size_t frames = count_of(text, ';') + lines, used = 0;
+	uint64_t sum = 0;
 
 	/* Never none: an empty profile is one. */
 	stacks->list = calloc(lines + 1, sizeof(*stacks->list));
@@ -71,12 +72,15 @@ stacks_parse(struct stacks *stacks, struct bytes text)
 		if (stacks->count == lines ||
 		    !parse_line(stack, take_until(&text, '\n'),
 				stacks->frames + used)) {
-			say("the server's answer is not a profile");
+			say("these are no folded stacks");
 			return false;
 		}
 		used += stack->depth;
+		sum += stack->samples;
 		stacks->count++;
 	}
+	if (!stacks->hz)
+		stacks->samples = sum;
 	return true;
 }
 

@@ -18,7 +18,8 @@ struct stack {
 };
 
 struct stacks {
-	/* Of the whole profile, as the server says it. */
+	/* Of the whole profile, as the server says it; hz is 0 where it says
+	 * nothing: then samples is the sum of the list's. */
 	uint64_t hz, ms, samples, dropped;
 	struct stack *list;
 	size_t count;
