@@ -206,4 +206,25 @@ subtest 'odd profiles' => sub {
     like $err, qr/one at a time/, 'is told';
 };
 
+subtest 'stacks of a file' => sub {
+    my $folder = File::Temp->newdir;
+    my $file   = "$folder/stacks";
+    my $write  = sub { open my $out, '>', $file or die $!; print $out $_[0]; close $out };
+    my $client = sub { return Jackdaw->run(Jackdaw::client(), 'profile', '--socket', "$folder/nobody", @_) };
+    $write->("worker-0;-;perf;main;work 30\nworker-0;-;perf;main;rest 10\n");
+    my ($status, $out, $err) = $client->('--file', $file, '-o', 'svg');
+    is "$status|$err", '0|', 'are drawn, and no server is asked';
+    is scalar boxes($out), 7, 'each has its box';
+    like $out, qr/jackdaw: 40 samples</, 'and all are counted';
+    ($status, undef, $err) = $client->('--file', $file);
+    is $status, 2, 'a table cannot be made of them';
+    like $err, qr/can be drawn: -o svg/, 'which is said';
+    $write->("nothing of the kind\n");
+    ($status, $out, $err) = $client->('--file', $file, '-o', 'svg');
+    is "$status|$out|$err", "1||jackdaw: these are no folded stacks\n", 'something else is refused';
+    ($status, undef, $err) = $client->('--file', "$file.none", '-o', 'svg');
+    is $status, 1, 'a file that is not there';
+    like $err, qr/stacks\.none: No such file/, 'is named';
+};
+
 done_testing;

@@ -72,7 +72,9 @@ stacks_parse(struct stacks *stacks, struct bytes text)
 		if (stacks->count == lines ||
 		    !parse_line(stack, take_until(&text, '\n'),
 				stacks->frames + used)) {
-			say("these are no folded stacks");
+			say("%s", stacks->hz ? "the server's answer is not a "
+					       "profile"
+					     : "these are no folded stacks");
 			return false;
 		}
 		used += stack->depth;
