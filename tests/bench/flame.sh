@@ -5,7 +5,7 @@
 #   tests/bench/flame.sh [DIR [BUILD]]     (build/bench, build/release)
 #
 # Writes DIR/flame-get.svg, flame-put.svg, flame-row.svg, flame-fresh.svg and
-# flame-insert.svg: five seconds each, 64 connections, 499 samples a second.
+# flame-insert.svg: five seconds each, 64 connections, 199 samples a second.
 set -eu
 cd "$(dirname "$0")/../.."
 out=${1:-build/bench}
@@ -64,7 +64,7 @@ draw() {
     "$build/jackdaw" bench --url "$url" -d 7s --warmup 1s -o json "$@" >"$tmp/bench.json" &
     load=$!
     sleep 2
-    perf record -q -e cpu-clock -F 499 --call-graph dwarf,8192 -p "$pid" -o "$tmp/perf" -- sleep 5 >/dev/null 2>&1
+    perf record -q -e cpu-clock -F 199 --call-graph dwarf,8192 -p "$pid" -o "$tmp/perf" -- sleep 5 >/dev/null 2>&1
     wait "$load"
     fold "$tmp/perf" >"$tmp/folded"
     "$build/jackdaw" profile --file "$tmp/folded" -o svg >"$out/flame-$name.svg"

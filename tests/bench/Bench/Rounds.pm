@@ -94,9 +94,7 @@ sub _run_group {
     for (@rounds) {
         my ($work, $system) = @$_;
         next if !$work->{warm};
-        $self->_tell($group, 'warm-up', $work, $system);
-        eval { $system->measure($self->_load($work, $system, count => $system->warm_up($work->{warm}), rate => undef)) }
-            or $self->_fail($work->{name}, $system);
+        $self->_warm_up($group, $work, $system, $work->{warm});
     }
     for my $round (1 .. $self->{rounds}) {
         $self->_measure($group, "round $round/$self->{rounds}", @$_) for @rounds;
@@ -117,8 +115,17 @@ sub _load {
     return { %$work, seconds => $self->_seconds($work), @bound, %{ _request($work, $system) }, %more };
 }
 
+sub _warm_up {
+    my ($self, $group, $work, $system, $count) = @_;
+    $self->_tell($group, 'warm-up', $work, $system);
+    eval { $system->measure($self->_load($work, $system, count => $system->warm_up($count), rate => undef)) }
+        or $self->_fail($work->{name}, $system);
+    return;
+}
+
 sub _measure {
     my ($self, $group, $when, $work, $system) = @_;
+    $self->_warm_up($group, $work, $system, $work->{again}) if $work->{again};
     $self->_tell($group, $when, $work, $system);
     $self->_beside($work->{beside} ? $system : undef, $work->{beside});
     my $load   = $self->_load($work, $system);
