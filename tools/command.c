@@ -165,9 +165,8 @@ static const struct command commands[] = {
 	  .text = "The latest first, with the plan of each below it; the first --limit.\n"
 		  "On a terminal SQL is shortened to its width.\n" },
 	{ .name = "profile",
-	  .options =
-		  OPTION_BIT(DURATION) | OPTION_BIT(RATE) | OPTION_BIT(LIMIT) |
-		  OPTION_BIT(FILE),
+	  .options = OPTION_BIT(DURATION) | OPTION_BIT(RATE) |
+		     OPTION_BIT(LIMIT) | OPTION_BIT(FILE),
 	  .place = PLACE_ADMIN,
 	  .forms = "text folded svg json",
 	  .run = profile_run,
