@@ -225,13 +225,14 @@ run_seat(struct worker *worker, struct seat *seat) ON_WORKER
 bool
 seats_wait(struct worker *worker, int timeout_ms)
 {
-	struct seat *seat = &worker->seats[worker->lead];
+	struct seat *seat;
 	struct source_run result = { .tick_ns = UINT64_MAX };
 	struct source *source;
 	bool found_nothing = false;
 
 	if (worker->lead == NO_LEAD)
 		return false;
+	seat = &worker->seats[worker->lead];
 	source = seat->source;
 	if (!source_try_hold(source))
 		return false;

@@ -146,7 +146,7 @@ put_character(struct format *format, const struct conversion *conversion)
 	int times = conversion->precision > 1 ? conversion->precision : 1;
 	int pad = conversion->width > times ? conversion->width - times : 0;
 
-	if (times > format->longest || pad > format->longest) {
+	if (times > format->longest / len || pad > format->longest) {
 		format->too_big = true;
 		return;
 	}
