@@ -632,19 +632,23 @@ statements_share_a_worker(void)
 }
 
 static uint64_t both_end_ns;
+static unsigned arrived;
 
 /* More fibers than readers: they take turns, in order. */
 static void
 wait_for_a_reader(struct job_fiber *fiber)
 {
-	struct sql_reader *reader =
-		sql_reader_take(database.sql, UINT64_MAX, &fiber->err);
+	struct sql_reader *reader;
 
+	arrived++;
+	reader = sql_reader_take(database.sql, UINT64_MAX, &fiber->err);
 	if (!reader)
 		return;
 	order[ordered++] = fiber->index;
-	/* Those that hold one let the others run into the line. */
-	for (unsigned i = 0; i < 20; i++)
+	/* Those that hold one let the others run into the line: one that came
+	 * late might take what was free before one that was given its reader
+	 * has run on. */
+	while (arrived < 8)
 		fiber_yield();
 	sql_reader_give(reader);
 }
@@ -655,7 +659,7 @@ readers_are_waited_for_in_line(void)
 	struct job_fiber fibers[8];
 	bool in_order = true, good = true;
 
-	ordered = 0;
+	ordered = arrived = 0;
 	run_fibers(fibers, 8, wait_for_a_reader);
 	for (unsigned i = 0; i < 8; i++) {
 		good &= fibers[i].err == ERR_OK;

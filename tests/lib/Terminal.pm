@@ -34,7 +34,7 @@ sub start {
     my $slave = '/dev/pts/' . unpack 'I', $number;
     my $pid = fork // die "fork: $!";
     if (!$pid) {
-        $SIG{INT} = $SIG{TERM} = $SIG{PIPE} = 'DEFAULT';
+        $SIG{INT} = $SIG{QUIT} = $SIG{TERM} = $SIG{PIPE} = 'DEFAULT';
         POSIX::setsid();
         open STDIN, '+<', $slave or POSIX::_exit(126);
         my $none = 0;
