@@ -256,6 +256,8 @@ old_catalogs_go_when_nobody_has_them(void)
 	publish(make_service(0, 1), "a");
 	for (unsigned i = 0; i < WORKERS; i++)
 		pthread_create(&threads[i], NULL, work, &locals[i]);
+	while (!ck_pr_load_64(&runs))
+		sched_yield();
 	for (unsigned i = 0; i < rounds; i++) {
 		publish(make_service(0, i + 2), "a");
 		reaped += reap();
