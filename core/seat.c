@@ -246,6 +246,7 @@ seats_wait(struct worker *worker, int timeout_ms)
 	worker_catch_up(worker);
 	source_release(source);
 	note_result(worker, seat, &result);
+	worker->lead_busy = result.work >= HOT_WORK;
 	note_poll(worker, clock_mono_ns());
 	if (found_nothing || worker->polled_ns - worker->looked_ns >= LOOK_NS)
 		look(worker, 0);

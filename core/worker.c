@@ -452,6 +452,12 @@ park(struct worker *worker) ON_WORKER
 	/* Before the idle bit: work_waits() looks again for both. */
 	if (worker->searching)
 		parking_search_end(parking, worker->index);
+	/* Clients and committers on this machine that wait for our processor
+	 * run first: what they send is then answered in one wake, where each
+	 * piece of it would wake us. Where nobody waits, it costs a third of a
+	 * microsecond for a batch of requests. */
+	if (worker->lead_busy)
+		sched_yield();
 	parking_enter(parking, worker->index);
 	worker->parked = true;
 	if (!work_waits(worker))

@@ -88,6 +88,7 @@ struct worker {
 	bool at_home;    /* running a source that has its home here */
 	bool parked;     /* our bit in parking.idle may be set */
 	bool deferred;   /* ready fibers were passed over in the last turn */
+	bool lead_busy;  /* the last wait in the lead found HOT_WORK */
 	uint64_t minded; /* workers whose sources we ran before parking */
 	uint64_t minded_tick_ns; /* the earliest tick of those */
 
