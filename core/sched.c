@@ -15,7 +15,9 @@
 /* 256: deeper queues are no use when a task takes a microsecond and up, and
  * what does not fit goes to the injector. */
 enum { RING_SIZE = 256 };
-#define SLICE_NS (200 * NS_PER_US)
+/* Where long statements use all processors, who waits for one waits three or
+ * four of these. Shorter ones than the kernel's shortest are no use. */
+#define SLICE_NS (100 * NS_PER_US)
 
 /* ---- building ----------------------------------------------------------- */
 

@@ -94,7 +94,7 @@ struct source {
 struct sched_options {
 	unsigned workers;   /* 0: one a processor we may use; at most 64 */
 	unsigned ring_size; /* power of two; 0: 256. Tests use 2 and 4. */
-	uint64_t slice_ns;  /* 0: 200 us */
+	uint64_t slice_ns;  /* a fiber's; 0: 100 us. A turn has two. */
 };
 
 MUST_CHECK enum err sched_create(struct sched **out,
@@ -137,7 +137,7 @@ void sched_awake(void);
 /* The calling worker's index; asserts on other threads. */
 unsigned sched_worker_index(void);
 bool sched_on_worker(void);
-/* Worker only. True when the current turn has used its slice: a task should
+/* Worker only. True when the current turn has used two slices: a task should
  * submit itself again. Also lets an idle worker take over what waits behind
  * this one. Cheap enough to call for every item of a loop. */
 bool sched_slice_over(void);

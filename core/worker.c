@@ -187,7 +187,7 @@ sched_slice_over(void)
 		return worker->over;
 	if (!worker->over)
 		worker->over = clock_mono_ns() - worker->turn_ns >=
-			       worker->sched->slice_ns;
+			       2 * worker->sched->slice_ns;
 	if (worker->over)
 		worker_fall_behind(worker);
 	return worker->over;

@@ -35,7 +35,7 @@ enum {
 	 * there is nothing to find. */
 	HOT_WORK = 2,
 	/* sched_slice_over() looks at the clock every so many calls: requests
-	 * answered in place take 5 to 10 us, a slice is 200. */
+	 * answered in place take 5 to 10 us, a turn has 200. */
 	CALLS_PER_LOOK = 16,
 };
 /* ...or after this time, whichever is first. */

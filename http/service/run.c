@@ -40,7 +40,7 @@ enum {
 	/* Runs on slow threads until a fiber is tried again. */
 	SLOW_RUNS = 200,
 };
-/* Half a slice: two short statements in a row do not make a worker late. */
+/* Half a turn: two short statements in a row do not make a worker late. */
 #define IN_PLACE_NS (100 * NS_PER_US)
 /* A piece of this length, between two looks of the progress handler, shows
  * that a statement does not slice. */
