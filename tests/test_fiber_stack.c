@@ -251,8 +251,10 @@ overflow_in_a_profile(struct fiber_task *task)
 static void
 read_nothing(struct fiber_task *task)
 {
+	volatile uintptr_t nowhere = 16;
+
 	(void)task;
-	(void)*(volatile char *)16;
+	(void)*(volatile char *)nowhere;
 }
 
 static void
