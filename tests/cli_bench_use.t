@@ -130,6 +130,19 @@ subtest 'an address by name' => sub {
     is $result->{url}, "http://localhost:$port";
 };
 
+subtest 'threads' => sub {
+    my $server = Slow->start;
+    my $threads = sub {
+        my ($status, $out) = Jackdaw->run($client, 'bench', '--url', $server->url, qw(-o json --warmup 0s), @_, '/ok');
+        return (eval { $json->decode($out) } // {})->{threads};
+    };
+    my ($all) = `nproc` =~ /(\d+)/;
+    is $threads->(qw(--requests 200 -c 128)), $all, 'a closed loop has one for each processor';
+    is $threads->(qw(--requests 20 -c 1)), 1, 'but none without a connection';
+    is $threads->(qw(-d 100ms -r 1000)), 1, 'a schedule as many as its rate needs';
+    is $threads->(qw(--requests 20 -t 3)), 3, 'or as many as are asked for';
+};
+
 subtest 'the same seed, the same requests' => sub {
     my @options = (qw(--requests 200 --keys 1000 --zipf 0.99), '--request', '1 GET /a/{key}',
         '--request', '1 GET /b/{key}');

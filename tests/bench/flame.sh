@@ -22,22 +22,9 @@ cat >"$tmp/services/b/migrations/0001_init.sql" <<'END'
 CREATE TABLE world(id INTEGER PRIMARY KEY, number INTEGER NOT NULL);
 WITH RECURSIVE c(x) AS (SELECT 0 UNION ALL SELECT x + 1 FROM c WHERE x < 9999)
 INSERT INTO world SELECT x, abs(random()) % 10000 FROM c;
-CREATE TABLE log(id INTEGER PRIMARY KEY, who TEXT NOT NULL, n INTEGER NOT NULL);
+CREATE TABLE log(id INTEGER PRIMARY KEY, who TEXT NOT NULL, what TEXT NOT NULL, n INTEGER NOT NULL);
 END
-cat >"$tmp/services/b/routes.sql" <<'END'
--- GET /row/{id}
--- reply: one
-SELECT id, number FROM world WHERE id = :id;
-
--- GET /fresh/{id}
--- reply: one
--- cache: off
-SELECT id, number FROM world WHERE id = :id;
-
--- POST /log
--- reply: none
-INSERT INTO log(who, n) VALUES (:who, :n);
-END
+cp tests/bench/service/routes.sql "$tmp/services/b/"
 "$build/jackdawd" --set listen=127.0.0.1:0 --set "data_dir=$tmp/data" \
     --set "service_dir=$tmp/services" --set limits.queue_age=10s 2>"$tmp/log" &
 pid=$!
@@ -77,4 +64,4 @@ draw get --keys 100000 '/v1/kv/main/{key}'
 draw put --keys 100000 -m PUT --body-size 100 '/v1/kv/main/{key}'
 draw row --keys 10000 '/b/row/{n}'
 draw fresh --keys 10000 '/b/fresh/{n}'
-draw insert -m POST -H 'Content-Type: application/json' --body '{"who":"somebody","n":1}' /b/log
+draw insert -m POST -H 'Content-Type: application/json' --body '{"who":"somebody","what":"x","n":1}' /b/log

@@ -216,20 +216,7 @@ CREATE TABLE world(id INTEGER PRIMARY KEY, number INTEGER NOT NULL);
 WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 1000) INSERT INTO world SELECT x, x FROM c;
 CREATE TABLE log(id INTEGER PRIMARY KEY, who TEXT NOT NULL, what TEXT NOT NULL, n INTEGER NOT NULL);
 SQL
-            'a.sql' => <<'SQL',
--- GET /row/{id}
--- reply: one
-SELECT id, number FROM world WHERE id = :id;
-
--- GET /fresh/{id}
--- reply: one
--- cache: off
-SELECT id, number FROM world WHERE id = :id;
-
--- POST /log
--- reply: none
-INSERT INTO log(who, what, n) VALUES (:who, :what, :n);
-SQL
+            'routes.sql' => Jackdaw::_slurp('tests/bench/service/routes.sql'),
         },
         {
             conf => "workers = 2\nlimits { queue_age = \"1m\" }\nstore main { kind = durable max_size = \"64M\" }",

@@ -49,16 +49,8 @@ INSERT INTO world SELECT x, abs(random()) % 10000 FROM c;
 CREATE TABLE log(id INTEGER PRIMARY KEY, who TEXT NOT NULL, what TEXT NOT NULL, n INTEGER NOT NULL);
 CREATE TABLE big(id INTEGER PRIMARY KEY, number INTEGER NOT NULL, filler BLOB NOT NULL);
 SQL
-        'a.sql' => <<'SQL' . $idle,
--- GET /row/{id}
--- reply: one
-SELECT id, number FROM world WHERE id = :id;
-
--- GET /fresh/{id}
--- reply: one
--- cache: off
-SELECT id, number FROM world WHERE id = :id;
-
+        'routes.sql' => Jackdaw::_slurp('tests/bench/service/routes.sql'),
+        'a.sql'      => <<'SQL' . $idle,
 -- GET /big/{id}
 -- reply: one
 SELECT id, number FROM big WHERE id = :id;
@@ -71,10 +63,6 @@ SELECT id, number FROM big WHERE id = :id;
 -- GET /log/{id}
 -- reply: one
 SELECT id, who, what, n FROM log WHERE id = :id;
-
--- POST /log
--- reply: none
-INSERT INTO log(who, what, n) VALUES (:who, :what, :n);
 
 -- POST /log/shown
 -- reply: one
