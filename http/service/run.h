@@ -3,14 +3,17 @@
  * Running a route: from a request to its answer.
  *
  *	bind.c     the parameters' values
- *	run.c      where it runs: in place, on a fiber, on a slow thread, on the
+ *	run.c      whose route it is
+ *	run_place.c
+ *		   where it runs: in place, on a fiber, on a slow thread, on the
  *		   database's committer
+ *	run_read.c running what reads
  *	answer.c   from rows to a reply
  *	replies.c  what is kept of it;  flight.c  running once for many
  *	limit.c    what a service may use
  *
- * A run belongs to its request from run_take() on. It is worked on by whoever
- * has the request.
+ * A run belongs to its request from run.c's run_take() on. It is worked on by
+ *whoever has the request.
  */
 #ifndef HTTP_SERVICE_RUN_H
 #define HTTP_SERVICE_RUN_H
@@ -21,6 +24,7 @@
 #include "core/clock.h"
 #include "http/request.h"
 #include "http/service/service.h"
+#include "http/shard.h"
 #include "http/sql/rows.h"
 
 enum {
@@ -51,7 +55,7 @@ struct run {
 	bool refused; /* the sink stopped it: error says why */
 	unsigned rows_seen;
 
-	/* run.c */
+	/* run_place.c, run_read.c */
 	struct sql_deps deps;
 	struct sql_limits limits;
 	struct sql_error error;
@@ -122,7 +126,34 @@ run_op_end(struct run *run, unsigned index)
 	run->ops_run = index + 1;
 }
 
+/* ---- run_place.c --------------------------------------------------------- */
+
+/* Run and answered, here or elsewhere. */
+void run_read(struct run *run) ON_WORKER;
+void run_write(struct run *run) ON_WORKER;
+
+/* ---- run_read.c ---------------------------------------------------------- */
+
+/* Whoever has the request. run->limits are set; the reader is given back. */
+void run_read_rows(struct run *run, struct sql_reader *reader);
+
 /* ---- run.c --------------------------------------------------------------- */
+
+/* The statement is over; also where its client has left, and nobody finishes
+ * the request. */
+void run_uncount(struct run *run);
+
+static inline struct server *
+run_server(const struct run *run)
+{
+	return shard_server(run->request->shard);
+}
+
+static inline struct route_counters *
+run_counters(const struct route *route) ON_WORKER
+{
+	return route->counters[local_self()->index];
+}
 
 /* The request is over: counts it for its route. */
 void service_count(const struct request *request, uint64_t ns) ON_WORKER;
