@@ -39,6 +39,28 @@ bytes_equal(struct bytes a, struct bytes b)
 	return a.len == b.len && (a.len == 0 || !memcmp(a.data, b.data, a.len));
 }
 
+/* A copy at *out, which then is behind it. */
+static inline struct bytes
+bytes_put(char **out, struct bytes bytes)
+{
+	char *start = *out;
+
+	if (bytes.len)
+		memcpy(start, bytes.data, bytes.len);
+	*out = start + bytes.len;
+	return (struct bytes){ start, bytes.len };
+}
+
+/* Byte by byte, a prefix first: less than, equal to or more than 0. */
+static inline int
+bytes_compare(struct bytes a, struct bytes b)
+{
+	size_t len = a.len < b.len ? a.len : b.len;
+	int order = len ? memcmp(a.data, b.data, len) : 0;
+
+	return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
 static inline bool
 bytes_begin(struct bytes text, const char *prefix)
 {

@@ -18,6 +18,7 @@
  * fiber may end as soon as it has got the last wake that it was promised.
  * (tests/models/wake.pml)
  */
+#include "core/oldest_first.h"
 #include "core/profile.h"
 #include "core/worker.h"
 
@@ -60,22 +61,6 @@ grant(struct fibers *fibers, struct fiber *fiber, unsigned wakes)
 		end_wait(fibers, fiber);
 }
 
-/* Oldest first, so that who was woken first goes on first. */
-static ck_stack_entry_t *
-oldest_first(ck_stack_entry_t *link)
-{
-	ck_stack_entry_t *older = NULL;
-
-	while (link) {
-		ck_stack_entry_t *next = link->next;
-
-		link->next = older;
-		older = link;
-		link = next;
-	}
-	return older;
-}
-
 static void
 take_inbox(struct fibers *fibers) ON_WORKER
 {
@@ -83,6 +68,7 @@ take_inbox(struct fibers *fibers) ON_WORKER
 
 	if (!ck_pr_load_ptr(&fibers->inbox.head))
 		return;
+	/* So who was woken first goes on first. */
 	link = oldest_first(ck_stack_batch_pop_upmc(&fibers->inbox));
 	while (link) {
 		struct fiber *fiber = CONTAINER_OF(link, struct fiber, link);

@@ -39,6 +39,7 @@
 
 #include "core/affinity.h"
 #include "core/clock.h"
+#include "core/oldest_first.h"
 #include "core/profile.h"
 
 #define IDLE_NS (10 * NS_PER_S)
@@ -140,23 +141,6 @@ ring(struct slow *slow, int sleepers)
 
 /* ---- a slow thread ------------------------------------------------------ */
 
-static ck_stack_entry_t *
-take_fresh(struct slow *slow)
-{
-	ck_stack_entry_t *link = ck_stack_batch_pop_upmc(&slow->fresh);
-	ck_stack_entry_t *older = NULL;
-
-	while (link) {
-		ck_stack_entry_t *next = link->next;
-
-		TAKES_OVER(job_of(link));
-		link->next = older;
-		older = link;
-		link = next;
-	}
-	return older;
-}
-
 /* The oldest, or NULL. */
 static struct slow_job *
 take_job(struct slow *slow)
@@ -165,12 +149,16 @@ take_job(struct slow *slow)
 
 	pthread_mutex_lock(&slow->lock);
 	if (!slow->backlog)
-		slow->backlog = take_fresh(slow);
+		slow->backlog =
+			oldest_first(ck_stack_batch_pop_upmc(&slow->fresh));
 	link = slow->backlog;
 	if (link)
 		slow->backlog = link->next;
 	pthread_mutex_unlock(&slow->lock);
-	return link ? job_of(link) : NULL;
+	if (!link)
+		return NULL;
+	TAKES_OVER(job_of(link));
+	return job_of(link);
 }
 
 static bool

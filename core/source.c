@@ -21,6 +21,7 @@
 
 #include <ck_pr.h>
 
+#include "core/oldest_first.h"
 #include "core/worker.h"
 
 enum { SOURCE_FREE, SOURCE_HELD, SOURCE_RETURNED };
@@ -121,21 +122,6 @@ source_wake(struct source *source)
 		worker_count_wake(sched);
 	else if (parking_behind(&sched->parking) & WORKER_BIT(source->home))
 		worker_wake_one(sched);
-}
-
-static ck_stack_entry_t *
-oldest_first(ck_stack_entry_t *link)
-{
-	ck_stack_entry_t *older = NULL;
-
-	while (link) {
-		ck_stack_entry_t *next = link->next;
-
-		link->next = older;
-		older = link;
-		link = next;
-	}
-	return older;
 }
 
 unsigned

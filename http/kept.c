@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/kept.h"
 
-#include <ck_pr.h>
 #include <stdlib.h>
 
-#include "core/affinity.h"
+#include "core/refs.h"
 #include "http/request.h"
 #include "http/service/replies.h"
-
-static struct bytes
-put(char **out, struct bytes bytes)
-{
-	char *start = *out;
-
-	*out = mempcpy(start, bytes.data, bytes.len);
-	return (struct bytes){ start, bytes.len };
-}
 
 struct kept *
 kept_create(uint64_t hash, struct bytes key, const struct kv_record *record)
@@ -30,13 +20,13 @@ kept_create(uint64_t hash, struct bytes key, const struct kv_record *record)
 		return NULL;
 	out = kept->data;
 	kept->entry.hash = hash;
-	kept->entry.key = put(&out, key).data;
+	kept->entry.key = bytes_put(&out, key).data;
 	kept->entry.key_len = (uint32_t)key.len;
 	kept->entry.size = (uint32_t)size + MALLOC;
 	kept->version = 0;
 	kept->record = *record;
-	kept->record.type = put(&out, record->type);
-	kept->record.value = put(&out, record->value);
+	kept->record.type = bytes_put(&out, record->type);
+	kept->record.value = bytes_put(&out, record->value);
 	kept->refs = 1;
 	return kept;
 }
@@ -44,24 +34,14 @@ kept_create(uint64_t hash, struct bytes key, const struct kv_record *record)
 void
 kept_ref(struct kept *kept)
 {
-	ck_pr_inc_uint(&kept->refs);
+	refs_take(&kept->refs);
 }
 
 void
 kept_unref(struct kept *kept)
 {
-	bool last;
-
-	HANDS_OVER(kept);
-	/* Pairs with itself on another worker: whoever is last sees that the
-	 * others are done with it. */
-	ck_pr_fence_release();
-	ck_pr_dec_uint_zero(&kept->refs, &last);
-	if (!last)
-		return;
-	ck_pr_fence_acquire();
-	TAKES_OVER(kept);
-	free(kept);
+	if (refs_drop(&kept->refs, kept))
+		free(kept);
 }
 
 /* Both kinds begin with their entry; their keys tell which it is. */

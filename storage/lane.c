@@ -34,6 +34,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/oldest_first.h"
 #include "core/profile.h"
 
 enum {
@@ -236,17 +237,9 @@ lane_commit_wait(struct lane *lane, struct lane_item *item)
 static void
 take_queue(struct lane *lane)
 {
-	ck_stack_entry_t *entry = ck_stack_batch_pop_upmc(&lane->queue);
-	ck_stack_entry_t *newest = entry, *oldest = NULL;
+	ck_stack_entry_t *newest = ck_stack_batch_pop_upmc(&lane->queue);
+	ck_stack_entry_t *oldest = oldest_first(newest);
 
-	while (entry) {
-		ck_stack_entry_t *next = entry->next;
-
-		TAKES_OVER(item_of(entry));
-		entry->next = oldest;
-		oldest = entry;
-		entry = next;
-	}
 	if (!oldest)
 		return;
 	if (lane->first)
@@ -267,6 +260,7 @@ gather(struct lane *lane, size_t *count)
 	for (; entry && n < LANE_BATCH_OPS; entry = entry->next) {
 		struct lane_item *item = item_of(entry);
 
+		TAKES_OVER(item);
 		ops += item->ops;
 		bytes += item->bytes;
 		if (n > 0 && (ops > LANE_BATCH_OPS || bytes > LANE_BATCH_BYTES))

@@ -150,16 +150,18 @@ subtest 'slow ones' => sub {
     is $server->get('/shop/slow')->{content}, "400000", 'one runs';
     Service::sql($server, shop =>
         'WITH RECURSIVE c(x) AS (SELECT 7654321 UNION ALL SELECT x + 1 FROM c LIMIT 400000) SELECT max(x) FROM c');
-    my @slow;
+    my (@slow, @two);
     $server->wait_until(5, sub {
         @slow = @{ $server->json(Service::admin($server, GET => '/v1/admin/slow'))->{slow} };
-        return @slow >= 2;
+        # Others are slow too where the machine is.
+        @two = grep { ($_->{route} // '') eq 'GET /shop/slow' || $_->{sql} =~ /7654321/ } @slow;
+        return @two >= 2;
     });
-    is scalar @slow, 2, 'two are kept' or diag explain \@slow;
-    my ($sql, $route) = @slow;
-    is $route->{route}, 'GET /shop/slow', 'the route\'s';
+    is scalar @two, 2, 'two are kept' or diag explain \@slow;
+    is scalar(grep { $_->{us} < 20_000 } @slow), 0, 'and no fast one' or diag explain \@slow;
+    my ($sql, $route) = @two;
+    is $route->{route}, 'GET /shop/slow', 'the newest first';
     is $route->{database}, 'shop', 'its database';
-    cmp_ok $route->{us}, '>=', 20_000, 'its time';
     is $route->{rows}, 1, 'its rows';
     like $route->{plan}, qr/RECURSIVE|SCAN c/, 'its plan';
     cmp_ok abs($route->{time} / 1000 - time), '<', 60, 'when';

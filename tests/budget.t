@@ -19,9 +19,7 @@ my $hits    = 1000;
 
 my $counters = File::Temp->new;
 # A stalled disk is not what this is about: nobody is refused for its queue.
-my @patient = ('--set', 'limits.queue_age=1m');
-my $server   = Jackdaw->start(args => \@patient,
-    env => { LD_PRELOAD => $preload, MALLOC_COUNT_FILE => "$counters" });
+my $server   = Jackdaw->start(env => { LD_PRELOAD => $preload, MALLOC_COUNT_FILE => "$counters" });
 
 sub allocations {
     open my $in, '<:raw', "$counters" or die $!;

@@ -11,7 +11,6 @@ use Test::More;
 
 my $value   = 'v' x 4000;
 # A stalled disk is not what this is about: nobody is refused for its queue.
-my @patient = ('--set', 'limits.queue_age=1m');
 my %json    = ('Content-Type' => 'application/json');
 
 # Writes new keys until one is refused: the keys that went in, and the refusal.
@@ -52,8 +51,7 @@ sub serves_while_full {
 # Memory, where there is some: it is about room, not about syncs.
 my $fast = File::Temp->newdir(-w '/dev/shm' ? (DIR => '/dev/shm') : ());
 {
-    my $server = Jackdaw->start(dir => "$fast/data", args => \@patient,
-        conf => 'store main { kind = durable max_size = "2M" }');
+    my $server = Jackdaw->start(dir => "$fast/data", conf => 'store main { kind = durable max_size = "2M" }');
     for my $round (1 .. 3) {
         my $name = "store full, round $round";
         my ($keys, $refusal) = fill($server, "r$round-", 2000);
@@ -70,8 +68,7 @@ SKIP: {
     my $disk = File::Temp->newdir;
     skip 'mounting a small disk is not permitted', 1
         if $> != 0 || system("mount -t tmpfs -o size=24M,mode=700 none $disk 2>/dev/null") != 0;
-    my $server = Jackdaw->start(dir => "$disk/data", args => \@patient,
-        conf => 'store main { kind = durable max_size = "1G" }');
+    my $server = Jackdaw->start(dir => "$disk/data", conf => 'store main { kind = durable max_size = "1G" }');
     eval {
         my ($keys) = fill($server, 'early-', 500);
         is @$keys, 500, 'disk full: 500 keys are in before';

@@ -16,7 +16,7 @@ my $cycles  = $ENV{POWER_CYCLES} // { asan => 6, tsan => 4 }->{ Jackdaw::mode() 
 my $folder  = File::Temp->newdir;
 my $log     = "$folder/undone";
 my $asan    = join ':', grep { length } $ENV{ASAN_OPTIONS} // '', 'verify_asan_link_order=0';
-my $server  = Jackdaw->start(args => [ '--set', 'limits.queue_age=1m' ], env => {
+my $server  = Jackdaw->start(env => {
     LD_PRELOAD    => Jackdaw::build() . '/tests/preload/power.so',
     JACKDAW_POWER => "/main/data.mdb:$log", ASAN_OPTIONS => $asan });
 

@@ -25,9 +25,10 @@ sub rule {
 }
 
 sub start {
+    my (%options) = @_;
     rule('');
     my $asan = join ':', grep { length } $ENV{ASAN_OPTIONS} // '', 'verify_asan_link_order=0';
-    return Jackdaw->start(args => [ '--set', 'limits.queue_age=1m' ], env => {
+    return Jackdaw->start(%options, env => {
         LD_PRELOAD => $preload, JACKDAW_FAULT => "$folder/rules", ASAN_OPTIONS => $asan });
 }
 
@@ -116,6 +117,43 @@ for my $rule ('fdatasync EIO data.mdb', 'dsync EIO data.mdb', 'pwrite EIO data.m
     is_deeply [ $crowd->wait ], [ (201) x $writers ], 'slow disk: the writes succeed in the end';
     rule('');
     is $server->stop, 0, 'slow disk: it ends in order';
+}
+
+# Where writes wait longer than they may, more are refused, at once and with a
+# clear answer; nothing of those is written, and it heals by itself.
+{
+    my $server = start(queue_age => '50ms');
+    rule('fdatasync sleep-300 data.mdb');
+    my $crowd = Crowd->start($writers, sub {
+        my ($writer) = @_;
+        my $connection = $server->connect;
+        my (%seen, $late);
+        for (my ($n, $end) = (0, time + 1.5); time < $end; $n++) {
+            sleep 0.06 * $writer if !$n;    # else all wait at the same time, and none comes later
+            my ($begin, $key) = (time, "age-$writer-$n");
+            my $reply = $connection->request(PUT => "/v1/kv/main/$key", content => 'v');
+            push @{ $seen{ $reply->{status} } }, $key;
+            next if $reply->{status} == 201;
+            $late = 1 if time - $begin > 0.25 * Jackdaw::slowness();
+            return { wrong => $reply } if $reply->{status} != 503 || $server->json($reply->{content})->{status} != 503
+                || ($reply->{headers}{'retry-after'} // '') !~ /^[1-9]\d*$/;
+            sleep 0.05;
+        }
+        return { %seen, late => $late };
+    });
+    my @results = $crowd->wait;
+    rule('');
+    is_deeply [ map { $_->{wrong} // () } @results ], [], 'old queue: 201, or 503 with Retry-After';
+    my @refused = map { @{ $_->{503} // [] } } @results;
+    my @written = map { @{ $_->{201} // [] } } @results;
+    cmp_ok scalar @refused, '>', 0, 'old queue: some are refused';
+    is scalar(grep { $_->{late} } @results), 0, '... and do not wait for it';
+    cmp_ok scalar @written, '>', 0, '... others written';
+    my %is = map { $server->json($_)->{key} => 1 } split /\n/, $server->get('/v1/kv/main/?op=export')->{content};
+    is_deeply [ grep { $is{$_} } @refused ], [], '... the refused are not there';
+    is_deeply [ grep { !$is{$_} } @written ], [], '... the written are';
+    is $server->put('/v1/kv/main/after', 'v')->{status}, 201, '... and it heals';
+    is $server->stop, 0, '... and ends in order';
 }
 
 # What a write takes from its headers must not go with its connection: the

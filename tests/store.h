@@ -106,6 +106,8 @@ store_init(struct store *store, const char *name, bool is_volatile)
 			     .is_volatile = is_volatile,
 			     .max_size = 64 << 20,
 			     .readers = 8,
+			     /* A busy machine refuses nothing. */
+			     .max_age_ns = 60 * NS_PER_S,
 			     .on_fault = note_fault },
 	};
 	under_root(name, store->dir);

@@ -40,8 +40,7 @@ SELECT sum(balance) AS total, count(*) AS n FROM accounts;
 -- reply: one
 SELECT coalesce(max(n), 0) AS last, count(*) AS n FROM transfers WHERE client = :client;
 SQL
-    },
-    { conf => "limits { queue_age = \"10s\" }\n" });
+    });
 
 my @last = (0) x $clients;    # acknowledged by each client
 

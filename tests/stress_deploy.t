@@ -45,7 +45,7 @@ SQL
     return \%files;
 }
 
-my $server = Service::start(s => files(1), { conf => "limits { queue_age = \"10s\" }\n" });
+my $server = Service::start(s => files(1));
 my $end_file = File::Temp->new;
 
 my $crowd = Crowd->start($clients, sub {

@@ -17,9 +17,7 @@ my $load    = Jackdaw::build() . '/tests/load/load';
 my $body    = 'h' x 250;
 
 # A stalled disk is not what this is about: nobody is refused for its queue.
-my @patient = ('--set', 'limits.queue_age=1m');
-my $server  = Jackdaw->start(args => \@patient,
-    conf => "store cache { kind = volatile max_size = \"$max\" }");
+my $server  = Jackdaw->start(conf => "store cache { kind = volatile max_size = \"$max\" }");
 
 # Bytes that the store takes on disk.
 sub disk_use {

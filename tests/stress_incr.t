@@ -47,8 +47,7 @@ sub increment {
 }
 
 # A stalled disk is not what this is about: nobody is refused for its queue.
-my @patient = ('--set', 'limits.queue_age=1m');
-my $server  = Jackdaw->start(args => \@patient);
+my $server  = Jackdaw->start;
 for my $store (qw(main cache)) {
     for my $kinds (['single'], ['batch'], [qw(single batch)]) {
         my $name = "$store, @$kinds";

@@ -75,7 +75,7 @@ SELECT max(CAST(value AS INTEGER)) AS n FROM kv WHERE store = 'main' AND key >= 
 SQL
         'service.conf' => qq(stores = {"main"}\n),
     },
-    { conf => "store main { kind = durable }\nlimits { queue_age = \"10s\" }\n" });
+    { conf => "store main { kind = durable }\n" });
 
 my @things = qw(direct trigger view replace bare cascade words sql key keys);
 $server->put('/v1/kv/main/key', '0');

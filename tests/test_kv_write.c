@@ -592,9 +592,14 @@ increments(void *arg)
 	for (unsigned long i = 0; i < rounds; i++) {
 		struct kv_op op = op_of(KV_INCR, "sum", NULL);
 
+		enum err err;
+
 		op.by = 1;
-		if (store_op(&store, &op) != ERR_OK)
+		err = store_op(&store, &op);
+		if (err != ERR_OK) {
+			printf("# %s\n", err_text(err));
 			return arg;
+		}
 	}
 	return NULL;
 }

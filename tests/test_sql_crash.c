@@ -9,10 +9,9 @@
 #include <sys/wait.h>
 
 #include "tests/database.h"
+#include "tests/faults.h"
 
 enum { WRITERS = 4, ACCOUNTS = 10 };
-
-static char rules[64]; /* the file that fault.so reads */
 
 /* ---- a writer to be killed ---------------------------------------------- */
 
@@ -112,21 +111,6 @@ run_child(struct database *database, uint32_t cycle, int pipe)
 	for (unsigned i = 0; i < WRITERS; i++)
 		pthread_join(writers[i].thread, NULL);
 	_exit(0);
-}
-
-/* Renamed into its place, so that no call sees half of it. */
-static void
-set_rules(const char *text)
-{
-	char fresh[80];
-	FILE *file;
-
-	snprintf(fresh, sizeof(fresh), "%s.new", rules);
-	file = fopen(fresh, "w");
-	need(file != NULL, "cannot write rules");
-	fputs(text, file);
-	fclose(file);
-	need(rename(fresh, rules) == 0, "cannot rename");
 }
 
 /* Reads reports until the child is gone; counts[w]: how many of writer w. Kills
@@ -764,47 +748,11 @@ faults(void)
 	unlink(rules);
 }
 
-/* ---- starting again ----------------------------------------------------- */
-
-static void
-append_env(const char *name, const char *more)
-{
-	const char *before = getenv(name);
-	char value[4096];
-
-	snprintf(value, sizeof(value), "%s%s%s", before ? before : "",
-		 before && *before ? ":" : "", more);
-	setenv(name, value, 1);
-}
-
-/* Returns only where there is no fault.so. */
-static void
-start_again(char **argv)
-{
-	char exe[PATH_MAX - 64], preload[PATH_MAX], *slash;
-	ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-
-	need(len > 0, "no name of our own");
-	exe[len] = '\0';
-	slash = strrchr(exe, '/');
-	snprintf(preload, sizeof(preload), "%.*s/preload/fault.so",
-		 (int)(slash - exe), exe);
-	if (access(preload, R_OK) != 0)
-		return;
-	setenv("LD_PRELOAD", preload, 1);
-	setenv("JACKDAW_FAULT", rules, 1);
-	append_env("ASAN_OPTIONS", "verify_asan_link_order=0");
-	fflush(stdout);
-	execv(exe, argv);
-}
-
 int
 main(int argc, char **argv)
 {
-	/* The same after an exec, which keeps the process. */
-	snprintf(rules, sizeof(rules), "/tmp/jackdaw-rules-%d", (int)getpid());
-	if (!getenv("JACKDAW_FAULT"))
-		start_again(argv);
+	bool can_fail = faults_begin(argv);
+
 	need(sql_environ_init() == ERR_OK, "cannot set SQLite up");
 	make_root();
 	nothing_acknowledged_is_lost();
@@ -815,7 +763,7 @@ main(int argc, char **argv)
 	what_is_no_database_is_refused();
 	a_database_has_one_process();
 	any_database_can_be_dropped_in();
-	if (getenv("JACKDAW_FAULT"))
+	if (can_fail)
 		faults();
 	else
 		ok(true, "# SKIP there is no preload/fault.so");

@@ -138,19 +138,10 @@ accepts_ndjson(const struct request *request)
 
 /* ---- walking ------------------------------------------------------------ */
 
-static int
-compare(struct bytes a, struct bytes b)
-{
-	size_t len = a.len < b.len ? a.len : b.len;
-	int order = len ? memcmp(a.data, b.data, len) : 0;
-
-	return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static struct bytes
 larger(struct bytes a, struct bytes b)
 {
-	return compare(a, b) >= 0 ? a : b;
+	return bytes_compare(a, b) >= 0 ? a : b;
 }
 
 static bool
@@ -187,9 +178,10 @@ walk_from(const struct scan *scan, unsigned char space[KV_KEY_MAX])
 		return larger(larger(scan->prefix, scan->start), scan->after);
 	behind = prefix_end(scan->prefix, space);
 	bound = scan->end;
-	if (!bound.len || (behind.len && compare(behind, bound) < 0))
+	if (!bound.len || (behind.len && bytes_compare(behind, bound) < 0))
 		bound = behind;
-	if (scan->after.len && (!bound.len || compare(scan->after, bound) < 0))
+	if (scan->after.len &&
+	    (!bound.len || bytes_compare(scan->after, bound) < 0))
 		bound = scan->after;
 	return bound.len ? bound : (struct bytes){ NULL, 0 };
 }
@@ -202,8 +194,8 @@ is_outside(const struct scan *scan, struct bytes key)
 	if (!has_prefix(key, scan->prefix))
 		return true;
 	if (scan->reverse)
-		return scan->start.len && compare(key, scan->start) < 0;
-	return scan->end.len && compare(key, scan->end) >= 0;
+		return scan->start.len && bytes_compare(key, scan->start) < 0;
+	return scan->end.len && bytes_compare(key, scan->end) >= 0;
 }
 
 static void

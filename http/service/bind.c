@@ -19,6 +19,7 @@
 #include "http/kv/kv_json.h"
 #include "http/reply.h"
 #include "http/service/run.h"
+#include "http/sql/sql_json.h"
 
 enum input { INPUT_FOUND, INPUT_ABSENT, INPUT_ANSWERED };
 
@@ -225,33 +226,14 @@ static bool
 take_json(struct run *run, const char *name, json_t *json,
 	  struct sql_value *value) ON_WORKER
 {
-	switch (json_typeof(json)) {
-	case JSON_STRING:
-		value->kind = SQL_TEXT;
-		value->bytes = (struct bytes){ json_string_value(json),
-					       json_string_length(json) };
+	if (sql_value_of_json(json, value))
 		return true;
-	case JSON_INTEGER:
-		value->kind = SQL_INTEGER;
-		value->integer = json_integer_value(json);
-		return true;
-	case JSON_REAL:
-		value->kind = SQL_REAL;
-		value->real = json_real_value(json);
-		return true;
-	case JSON_TRUE:
-	case JSON_FALSE:
-		value->kind = SQL_INTEGER;
-		value->integer = json_is_true(json);
-		return true;
-	case JSON_NULL:
-		value->kind = SQL_NULL;
-		return true;
-	case JSON_ARRAY:
-	case JSON_OBJECT:
-		break;
-	}
-	return take_nested(run, name, json, value);
+	if (!json_is_string(json))
+		return take_nested(run, name, json, value);
+	value->kind = SQL_TEXT;
+	value->bytes = (struct bytes){ json_string_value(json),
+				       json_string_length(json) };
+	return true;
 }
 
 /* ---- one parameter ------------------------------------------------------- */

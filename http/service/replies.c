@@ -5,20 +5,11 @@
 #include <xxhash.h>
 
 #include "core/clock.h"
+#include "core/refs.h"
 #include "http/request.h"
 #include "http/service/service.h"
 
 /* ---- making and counting ------------------------------------------------- */
-
-static struct bytes
-put(char **out, struct bytes bytes)
-{
-	char *start = *out;
-
-	if (bytes.len)
-		*out = mempcpy(start, bytes.data, bytes.len);
-	return (struct bytes){ start, bytes.len };
-}
 
 struct kept_reply *
 kept_reply_create(const struct reply_parts *parts)
@@ -54,9 +45,9 @@ kept_reply_create(const struct reply_parts *parts)
 	for (unsigned i = 0; i < deps->count; i++)
 		kept->deps[i] = (struct kept_dep){ deps->list[i].word,
 						   deps->list[i].value };
-	kept->key = put(&out, parts->key);
-	kept->location = put(&out, parts->location);
-	kept->body = put(&out, parts->body);
+	kept->key = bytes_put(&out, parts->key);
+	kept->location = bytes_put(&out, parts->location);
+	kept->body = bytes_put(&out, parts->body);
 	kept->entry.key = kept->key.data;
 	return kept;
 }
@@ -90,24 +81,14 @@ kept_reply_copy(const struct kept_reply *kept)
 void
 kept_reply_ref(struct kept_reply *kept)
 {
-	ck_pr_inc_uint(&kept->refs);
+	refs_take(&kept->refs);
 }
 
 void
 kept_reply_unref(struct kept_reply *kept)
 {
-	bool last;
-
-	HANDS_OVER(kept);
-	/* Pairs with itself on another thread: whoever is last sees that the
-	 * others are done with it. */
-	ck_pr_fence_release();
-	ck_pr_dec_uint_zero(&kept->refs, &last);
-	if (!last)
-		return;
-	ck_pr_fence_acquire();
-	TAKES_OVER(kept);
-	free(kept);
+	if (refs_drop(&kept->refs, kept))
+		free(kept);
 }
 
 /* ---- is it current? ------------------------------------------------------ */

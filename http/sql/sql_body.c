@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/units.h"
 #include "http/sql/sql_call.h"
+#include "http/sql/sql_json.h"
 #include "http/sql/sql_reply.h"
 
 enum {
@@ -311,35 +312,14 @@ static bool
 read_value(struct sql_call *call, const json_t *json, struct place place,
 	   struct sql_value *value)
 {
-	switch (json_typeof(json)) {
-	case JSON_NULL:
-		value->kind = SQL_NULL;
+	if (sql_value_of_json(json, value))
 		return true;
-	case JSON_TRUE:
-	case JSON_FALSE:
-		value->kind = SQL_INTEGER;
-		value->integer = json_is_true(json);
-		return true;
-	case JSON_INTEGER:
-		value->kind = SQL_INTEGER;
-		value->integer = json_integer_value(json);
-		return true;
-	case JSON_REAL:
-		value->kind = SQL_REAL;
-		value->real = json_real_value(json);
-		return true;
-	case JSON_STRING:
-		value->kind = SQL_TEXT;
-		break;
-	case JSON_OBJECT:
-		value->kind = SQL_BLOB;
-		break;
-	case JSON_ARRAY:
+	if (json_is_array(json))
 		return wrong_value(call, place,
 				   "is an array: null, true, false, a number, "
 				   "a string or {\"base64\":\"...\"} is "
 				   "expected");
-	}
+	value->kind = json_is_string(json) ? SQL_TEXT : SQL_BLOB;
 	if (json_read_bytes(&call->body, (json_t *)(uintptr_t)json, "params",
 			    &value->bytes))
 		return true;

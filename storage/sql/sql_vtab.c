@@ -233,15 +233,6 @@ plan_query(sqlite3_vtab *table, sqlite3_index_info *info)
 
 /* ---- bounds -------------------------------------------------------------- */
 
-static int
-compare(struct bytes a, struct bytes b)
-{
-	size_t len = a.len < b.len ? a.len : b.len;
-	int order = len ? memcmp(a.data, b.data, len) : 0;
-
-	return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static struct bytes
 bytes_of_bound(const struct bound *bound)
 {
@@ -273,7 +264,8 @@ raise_from(struct cursor *cursor, struct bytes bytes, bool behind)
 		behind = false;
 	make_bound(&bound, bytes, behind);
 	if (!cursor->from.given ||
-	    compare(bytes_of_bound(&bound), bytes_of_bound(&cursor->from)) > 0)
+	    bytes_compare(bytes_of_bound(&bound),
+			  bytes_of_bound(&cursor->from)) > 0)
 		cursor->from = bound;
 }
 
@@ -284,8 +276,8 @@ lower_before(struct cursor *cursor, struct bytes bytes, bool behind)
 
 	make_bound(&bound, bytes, behind);
 	if (!cursor->before.given ||
-	    compare(bytes_of_bound(&bound), bytes_of_bound(&cursor->before)) <
-		    0)
+	    bytes_compare(bytes_of_bound(&bound),
+			  bytes_of_bound(&cursor->before)) < 0)
 		cursor->before = bound;
 }
 
@@ -418,7 +410,7 @@ next_row(sqlite3_vtab_cursor *base)
 		return SQLITE_OK;
 	if (err)
 		return refuse(cursor, err, store_name(cursor));
-	order = end.data ? compare(cursor->key, end) : 0;
+	order = end.data ? bytes_compare(cursor->key, end) : 0;
 	if (end.data && (cursor->reverse ? order < 0 : order >= 0)) {
 		stop(cursor);
 		return SQLITE_OK;

@@ -73,7 +73,8 @@ sub run {
 # Options: conf (the text of a configuration file), args, env, nofile (the
 # limit of descriptors), dir (the data folder, to be kept), listen (default
 # 127.0.0.1:0; undef leaves it to conf), wait => 0 (do not wait for /readyz),
-# daemon (another binary), under (a command that it is given to).
+# queue_age (default 1m, not the daemon's 50ms), daemon (another binary),
+# under (a command that it is given to).
 sub start {
     my ($class, %options) = @_;
     my $self = bless { options => \%options }, $class;
@@ -95,6 +96,8 @@ sub _launch {
     push @command, '--set', "data_dir=$self->{dir}";
     my $listen = exists $options->{listen} ? $options->{listen} : '127.0.0.1:0';
     push @command, '--set', "listen=$listen" if defined $listen;
+    # A disk that is slow for a moment is no reason to refuse a test's writes.
+    push @command, '--set', 'limits.queue_age=' . ($options->{queue_age} // '1m');
     push @command, @{ $options->{args} // [] };
     unshift @command, 'sh', '-c', 'ulimit -n "$0" && exec "$@"', $options->{nofile}
         if $options->{nofile};

@@ -219,7 +219,7 @@ SQL
             'routes.sql' => Jackdaw::_slurp('tests/bench/service/routes.sql'),
         },
         {
-            conf => "workers = 2\nlimits { queue_age = \"1m\" }\nstore main { kind = durable max_size = \"64M\" }",
+            conf => "workers = 2\nstore main { kind = durable max_size = \"64M\" }",
             %options,
         });
 }
