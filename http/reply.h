@@ -72,6 +72,8 @@ void reply_send_stream(struct reply *reply,
 /* Any thread, even before more() has returned. Uses request->parcel. */
 void stream_wake(struct request *request);
 
+/* ---- problem.c ----------------------------------------------------------- */
+
 /* RFC 9457. code NULL: the status's own. detail says what, where and which
  * limit, and nothing that the client may not know. */
 void reply_problem(struct request *request, unsigned status, const char *code,

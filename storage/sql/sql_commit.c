@@ -19,10 +19,6 @@
  * it is the COMMIT that fails and another could succeed (no room, no memory),
  * half of the batch is tried again, down to a single write. Any other failure
  * to write or to sync is final, as in a store (storage/kv/kv_commit.c).
- *
- * A savepoint costs 0.5 to 1 us of the 4 to 5 that an insert takes, so each
- * write has one, though a single statement could often do without: it also
- * undoes what ON CONFLICT FAIL leaves, and what a sink refuses.
  */
 #include <ck_pr.h>
 #include <errno.h>
@@ -31,17 +27,6 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "storage/sql/sql_internal.h"
-
-#define WRITE_TIMEOUT_NS (5 * NS_PER_S)
-
-/* How a write ended. */
-enum applied {
-	APPLIED,
-	APPLY_FAILED, /* alone */
-	APPLY_ENDED,  /* the transaction, with all that was in it */
-	APPLY_FAULT,
-	APPLY_VACUUM, /* nothing was done: it must be run outside */
-};
 
 /* How a batch ended. */
 enum ran {
@@ -59,18 +44,12 @@ write_of(struct lane_item *item)
 	return CONTAINER_OF(item, struct sql_write, item);
 }
 
-static sqlite3 *
-db_of(const struct sql *sql)
-{
-	return sql->committer.connection.db;
-}
-
 /* ---- failing ------------------------------------------------------------ */
 
 /* A limit of the file system or its quota: as good as a full disk, and no
  * fault. Nothing of a transaction counts before its last frame is there. */
-static bool
-is_no_room(const struct sql *sql, int rc)
+bool
+sql_is_no_room(const struct sql *sql, int rc)
 {
 	int number = sql->committer.number;
 
@@ -91,7 +70,7 @@ bool
 sql_is_fault(struct sql *sql, int rc, const char *what)
 {
 	bool fault = (rc & 0xff) == SQLITE_IOERR && rc != SQLITE_IOERR_NOMEM &&
-		     !is_damage(rc) && !is_no_room(sql, rc);
+		     !is_damage(rc) && !sql_is_no_room(sql, rc);
 
 	if (!fault && !is_damage(rc))
 		return false;
@@ -107,11 +86,12 @@ sql_is_fault(struct sql *sql, int rc, const char *what)
 enum err
 sql_commit_err(const struct sql *sql, int rc)
 {
-	return is_no_room(sql, rc) ? ERR_FULL : err_from_sqlite(rc);
+	return sql_is_no_room(sql, rc) ? ERR_FULL : err_from_sqlite(rc);
 }
 
-static void
-fail(struct sql_write *write, unsigned op, enum err err, const char *message)
+void
+sql_write_fail(struct sql_write *write, unsigned op, enum err err,
+	       const char *message)
 {
 	write->item.err = err;
 	write->failed = op;
@@ -125,7 +105,7 @@ static void
 fail_all(struct lane_item **items, size_t count, enum err err)
 {
 	for (size_t i = 0; i < count; i++)
-		fail(write_of(items[i]), 0, err, err_text(err));
+		sql_write_fail(write_of(items[i]), 0, err, err_text(err));
 }
 
 /* ---- the committer's own statements ------------------------------------- */
@@ -145,22 +125,21 @@ sql_fixed_run(struct sql *sql, enum sql_fixed fixed)
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
-static bool
-in_transaction(struct sql *sql)
+bool
+sql_in_transaction(struct sql *sql)
 {
-	return !sqlite3_get_autocommit(db_of(sql));
+	return !sqlite3_get_autocommit(sql_committer_db(sql));
 }
 
-/* False: it cannot be ended. */
-static bool
-roll_back(struct sql *sql)
+bool
+sql_roll_back(struct sql *sql)
 {
 	int rc;
 
-	if (!in_transaction(sql))
+	if (!sql_in_transaction(sql))
 		return true;
 	rc = sql_fixed_run(sql, SQL_FIXED_ROLLBACK);
-	if (!in_transaction(sql))
+	if (!sql_in_transaction(sql))
 		return true;
 	log_error("database %s: cannot roll back: %s", sql->name,
 		  sqlite3_errstr(rc));
@@ -240,228 +219,6 @@ sql_publish(struct sql *sql, const struct sql_word_set *set, uint64_t seq,
 	return rc;
 }
 
-/* ---- one write ---------------------------------------------------------- */
-
-/* What one statement did, besides what its sink is told. */
-static void
-note_changes(struct sql *sql, const struct sql_stmt *stmt, int64_t changes,
-	     struct sql_word_set *written)
-{
-	struct sql_committer *committer = &sql->committer;
-
-	if (stmt->readonly)
-		return;
-	committer->touched = true;
-	if (stmt->schema)
-		sql_word_set_fill(written);
-	else if (changes > 0)
-		sql_word_set_join(written, &stmt->writes);
-}
-
-/* Rows until the end. False: write->error says why not. */
-static bool
-step_to_end(struct sql_write *write, unsigned op, struct sql_stmt *stmt)
-{
-	const struct sql_sink *sink = write->sink;
-	enum sql_step step;
-
-	while ((step = sql_step(stmt, &write->error)) == SQL_ROW) {
-		if (!sink || !sink->row || sink->row(write->arg, op, stmt))
-			continue;
-		fail(write, op, ERR_TOO_LARGE, "the result is too large");
-		return false;
-	}
-	return step == SQL_DONE;
-}
-
-static bool
-tell_done(struct sql *sql, struct sql_write *write, unsigned op,
-	  struct sql_stmt *stmt)
-{
-	const struct sql_sink *sink = write->sink;
-	bool counts = !stmt->readonly && !stmt->schema;
-	sqlite3 *db = db_of(sql);
-
-	if (!sink || !sink->done ||
-	    sink->done(write->arg, op, stmt, counts ? sqlite3_changes64(db) : 0,
-		       sqlite3_last_insert_rowid(db)))
-		return true;
-	fail(write, op, ERR_TOO_LARGE, "the result is too large");
-	return false;
-}
-
-static bool
-bind_all(struct sql_write *write, unsigned op, struct sql_stmt *stmt)
-{
-	const struct sql_op *it = &write->ops[op];
-	unsigned count = sql_parameter_count(stmt);
-
-	for (unsigned i = 0; i < it->value_count && i < count; i++) {
-		enum err err = sql_bind(stmt, i, &it->values[i]);
-
-		if (err == ERR_OK)
-			continue;
-		fail(write, op, err,
-		     err == ERR_TOO_LARGE ? "a parameter is too large"
-					  : err_text(err));
-		return false;
-	}
-	return true;
-}
-
-/* A prepared one. *rc is SQLite's code, where that is what failed. */
-static bool
-run_op(struct sql *sql, struct sql_write *write, unsigned op,
-       struct sql_stmt *stmt, const struct sql_limits *limits,
-       struct sql_word_set *written, int *rc)
-{
-	sqlite3 *db = db_of(sql);
-	int64_t before = sqlite3_total_changes64(db), changes;
-	bool good;
-
-	if (!bind_all(write, op, stmt))
-		return false;
-	sql_run(stmt, limits);
-	errno = 0;
-	good = step_to_end(write, op, stmt);
-	sql->committer.number = errno;
-	if (!good && write->error.err != ERR_TOO_LARGE)
-		*rc = sqlite3_extended_errcode(db);
-	/* Triggers and cascades count, and a statement that failed may have
-	 * left something, which the savepoint undoes. */
-	changes = sqlite3_total_changes64(db) - before;
-	note_changes(sql, stmt, changes, written);
-	sql->committer.batch_changes += (uint64_t)changes;
-	return good && tell_done(sql, write, op, stmt);
-}
-
-/* Deferred foreign keys would fail the COMMIT, and so everybody. */
-static bool
-keeps_foreign_keys(struct sql *sql, struct sql_write *write)
-{
-	int broken = 0, highest;
-
-	sqlite3_db_status(db_of(sql), SQLITE_DBSTATUS_DEFERRED_FKS, &broken,
-			  &highest, 0);
-	if (!broken)
-		return true;
-	fail(write, write->count - 1, ERR_CONFLICT,
-	     "FOREIGN KEY constraint failed");
-	return false;
-}
-
-static uint64_t
-deadline_of(const struct sql_write *write)
-{
-	return clock_mono_ns() +
-	       (write->timeout_ns ? write->timeout_ns : WRITE_TIMEOUT_NS);
-}
-
-static enum applied
-run_ops(struct sql *sql, struct sql_write *write, struct sql_word_set *written,
-	int *rc)
-{
-	struct sql_limits limits = { .deadline_ns = deadline_of(write) };
-
-	for (unsigned i = 0; i < write->count; i++) {
-		struct sql_stmt *stmt;
-		bool good;
-
-		write->failed = i;
-		if (sql_connection_prepare(&sql->committer.connection,
-					   write->ops[i].text, &stmt,
-					   &write->error) != ERR_OK) {
-			*rc = sqlite3_extended_errcode(db_of(sql));
-			return APPLY_FAILED;
-		}
-		if (stmt->vacuum && write->count == 1) {
-			sql_release(stmt);
-			return APPLY_VACUUM;
-		}
-		if (stmt->vacuum) {
-			fail(write, i, ERR_BAD,
-			     "VACUUM must be the only statement");
-			good = false;
-		} else {
-			good = run_op(sql, write, i, stmt, &limits, written,
-				      rc);
-		}
-		sql_release(stmt);
-		if (!good)
-			return APPLY_FAILED;
-	}
-	return keeps_foreign_keys(sql, write) ? APPLIED : APPLY_FAILED;
-}
-
-static void
-begin_write(struct sql *sql, struct sql_write *write)
-{
-	write->item.err = ERR_OK;
-	sql_error_clear(&write->error);
-	write->failed = 0;
-	write->seq = 0;
-	/* What another client's write has inserted is none of this one's
-	 * business. */
-	sqlite3_set_last_insert_rowid(db_of(sql), 0);
-	if (write->sink && write->sink->begin)
-		write->sink->begin(write->arg);
-}
-
-static enum applied
-undo_write(struct sql *sql, struct sql_write *write, int rc)
-{
-	write->item.err = write->error.err;
-	if (rc != SQLITE_OK && sql_is_fault(sql, rc, "a write"))
-		return APPLY_FAULT;
-	if (!in_transaction(sql))
-		return APPLY_ENDED;
-	rc = sql_fixed_run(sql, SQL_FIXED_ROLLBACK_TO);
-	if (rc == SQLITE_OK)
-		rc = sql_fixed_run(sql, SQL_FIXED_RELEASE);
-	if (rc == SQLITE_OK)
-		return APPLY_FAILED;
-	if (sql_is_fault(sql, rc, "undoing a write") || !roll_back(sql))
-		return APPLY_FAULT;
-	return APPLY_ENDED;
-}
-
-/* In the open transaction. */
-static enum applied
-apply(struct sql *sql, struct sql_write *write)
-{
-	struct sql_word_set written = { 0 };
-	struct sql_committer *committer = &sql->committer;
-	uint64_t start_ns = clock_mono_ns(), before = committer->batch_changes;
-	enum applied applied;
-	int rc;
-
-	begin_write(sql, write);
-	rc = sql_fixed_run(sql, SQL_FIXED_SAVEPOINT);
-	if (rc != SQLITE_OK) {
-		fail(write, 0, err_from_sqlite(rc), sqlite3_errstr(rc));
-		return undo_write(sql, write, rc);
-	}
-	applied = run_ops(sql, write, &written, &rc);
-	sql_connection_rest(&committer->connection);
-	if (applied == APPLIED) {
-		rc = sql_fixed_run(sql, SQL_FIXED_RELEASE);
-		if (rc != SQLITE_OK) {
-			fail(write, 0, err_from_sqlite(rc), sqlite3_errstr(rc));
-			applied = APPLY_FAILED;
-		}
-	}
-	if (applied == APPLY_FAILED)
-		applied = undo_write(sql, write, rc);
-	write->run_ns = clock_mono_ns() - start_ns;
-	if (applied != APPLIED) {
-		committer->batch_changes = before;
-	} else if (!sql_word_set_is_empty(&written)) {
-		sql_word_set_join(&committer->written, &written);
-		write->seq = ++committer->numbered;
-	}
-	return applied;
-}
-
 /* ---- a batch ------------------------------------------------------------ */
 
 static int
@@ -534,7 +291,7 @@ apply_batch(struct sql *sql, struct lane_item **items, size_t count, bool timed,
 	for (*applied = 0; *applied < count; ++*applied) {
 		if (timed && *applied > 0 && clock_mono_ns() >= end_ns)
 			break;
-		switch (apply(sql, write_of(items[*applied]))) {
+		switch (sql_apply(sql, write_of(items[*applied]))) {
 		case APPLIED:
 		case APPLY_FAILED:
 			break;
@@ -568,7 +325,7 @@ run(struct sql *sql, struct lane_item **items, size_t count, bool timed,
 	ran = apply_batch(sql, items, count, timed, applied);
 	if (ran == RAN_COMMITTED)
 		ran = commit(sql, items, *applied, err);
-	if (ran != RAN_COMMITTED && !roll_back(sql))
+	if (ran != RAN_COMMITTED && !sql_roll_back(sql))
 		return RAN_FAULT;
 	return ran;
 }
@@ -589,70 +346,6 @@ note_full(struct sql *sql, struct lane_item **items, size_t count)
 		log_warn("database %s: it, or its disk, is full", sql->name);
 	else
 		log_info("database %s: it is not full any more", sql->name);
-}
-
-/* ---- a write that cannot be part of a batch ----------------------------- */
-
-static int
-step_vacuum(struct sql *sql)
-{
-	struct sql_error error;
-
-	/* It gives no row. */
-	errno = 0;
-	if (sql_step(sql->committer.vacuum, &error) == SQL_DONE)
-		return SQLITE_OK;
-	sql->committer.number = errno;
-	return sqlite3_extended_errcode(db_of(sql));
-}
-
-/* Rowids of tables without an INTEGER PRIMARY KEY may change, so all words
- * do. False: a fault. */
-static bool
-run_vacuum(struct sql *sql, struct sql_write *write, struct sql_stmt *stmt)
-{
-	struct sql_limits limits = { .deadline_ns = deadline_of(write) };
-	struct sql_word_set all;
-	enum err err = sql_take_numbers(sql, 1, &write->seq);
-	int rc;
-
-	if (err != ERR_OK) {
-		fail(write, 0, err, err_text(err));
-		return err != ERR_FAULT;
-	}
-	sql_word_set_fill(&all);
-	sql_run(stmt, &limits);
-	sql->committer.vacuum = stmt;
-	rc = sql_publish(sql, &all, write->seq, step_vacuum);
-	if (rc == SQLITE_OK) {
-		(void)!tell_done(sql, write, 0, stmt);
-		return true;
-	}
-	sql_connection_error(&sql->committer.connection, rc, &write->error);
-	if (is_no_room(sql, rc))
-		write->error.err = ERR_FULL;
-	write->item.err = write->error.err;
-	write->seq = 0;
-	return !sql_is_fault(sql, rc, "VACUUM");
-}
-
-static bool
-vacuum(struct sql *sql, struct sql_write *write)
-{
-	uint64_t start_ns = clock_mono_ns();
-	struct sql_stmt *stmt;
-	bool good = true;
-
-	begin_write(sql, write);
-	write->item.err = sql_connection_prepare(&sql->committer.connection,
-						 write->ops[0].text, &stmt,
-						 &write->error);
-	if (write->item.err == ERR_OK) {
-		good = run_vacuum(sql, write, stmt);
-		sql_release(stmt);
-	}
-	write->run_ns = clock_mono_ns() - start_ns;
-	return good;
 }
 
 /* ---- the lane's call ---------------------------------------------------- */
@@ -706,7 +399,7 @@ commit_batch(struct sql *sql, struct lane_item **items, size_t n)
 				return 1;
 			continue;
 		case RAN_VACUUM:
-			return vacuum(sql, write_of(items[0])) ? 1 : 0;
+			return sql_vacuum(sql, write_of(items[0])) ? 1 : 0;
 		case RAN_FAULT:
 			return 0;
 		}

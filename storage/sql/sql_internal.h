@@ -16,7 +16,8 @@
  *   sql_vtab.c       the table kv
  *   sql_plan.c       plans, full scans
  *   sql_pool.c       readers, and who waits for one
- *   sql_commit.c     a batch: savepoints, commit, publish; or one by one
+ *   sql_commit.c     a batch: begin, commit, publish; or one by one
+ *   sql_write.c      one write of it: a savepoint
  *   sql_checkpoint.c the WAL
  *   sql_migrate.c    migrations
  *   sql_copy.c       copies, the check after an unclean end
@@ -438,6 +439,39 @@ enum err sql_commit_err(const struct sql *sql, int rc);
 /* A code that the committer got: is the file, or what is known of it, not to
  * be trusted any more? Logs it. */
 bool sql_is_fault(struct sql *sql, int rc, const char *what);
+
+/* No room on the disk, or in its quota. */
+bool sql_is_no_room(const struct sql *sql, int rc);
+bool sql_in_transaction(struct sql *sql);
+/* False: it cannot be ended. */
+MUST_CHECK bool sql_roll_back(struct sql *sql);
+
+static inline sqlite3 *
+sql_committer_db(const struct sql *sql)
+{
+	return sql->committer.connection.db;
+}
+
+/* ---- sql_write.c: the committer's ---------------------------------------- */
+
+/* How a write ended. */
+enum applied {
+	APPLIED,
+	APPLY_FAILED, /* alone */
+	APPLY_ENDED,  /* the transaction, with all that was in it */
+	APPLY_FAULT,
+	APPLY_VACUUM, /* nothing was done: it must be run outside */
+};
+
+/* In the open transaction. */
+MUST_CHECK enum applied sql_apply(struct sql *sql, struct sql_write *write);
+/* Outside of any. False: a fault. */
+MUST_CHECK bool sql_vacuum(struct sql *sql, struct sql_write *write);
+/* sql_commit.c: the outcome of a write that failed in its statement op. */
+void sql_write_fail(struct sql_write *write, unsigned op, enum err err,
+		    const char *message);
+
+/* ---- sql_checkpoint.c ---------------------------------------------------- */
 
 /* Between batches. False: a fault. */
 MUST_CHECK bool sql_checkpoint_if_long(struct sql *sql);
