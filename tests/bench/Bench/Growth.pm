@@ -167,19 +167,29 @@ sub _facts {
     return @facts;
 }
 
+# The points of the smallest and the largest size; none where there is but one.
+sub _ends {
+    my ($series) = @_;
+    my ($first, $last) = (grep { $_->{cpu_us} } @{ $series->{points} })[ 0, -1 ];
+    return $first && $first != $last ? ($first, $last) : ();
+}
+
 # A sentence for each series.
 sub reasons {
     my ($axis) = @_;
     my @reasons;
+    my ($floor) = map { my ($first, $last) = _ends($_); $first ? $last->{cpu_us} / $first->{cpu_us} : () }
+        grep { $_->{name} eq 'floor' } @{ $axis->{series} };
     for my $series (@{ $axis->{series} }) {
-        my ($first, $last) = (grep { $_->{cpu_us} } @{ $series->{points} })[ 0, -1 ];
-        next if !$first || $first == $last;
+        my ($first, $last) = _ends($series) or next;
         my $slope = $last->{cpu_us} / $first->{cpu_us};
         my $text  = sprintf '**%s**: CPU time grows %.2f times, p99 %.1f times.', $series->{title}, $slope,
             $last->{p99_us} / $first->{p99_us};
         $text = sprintf '**%s**: CPU time is the same within 10%% (%.2f times), p99 %.1f times.', $series->{title}, $slope,
             $last->{p99_us} / $first->{p99_us} if $slope > 0.9 && $slope < 1.1;
         my @facts = _facts($first, $last);
+        unshift @facts, sprintf 'the floor\'s grows %.2f times', $floor
+            if $series->{name} ne 'floor' && $slope >= 1.1 && ($floor // 0) >= 1.1;
         $text .= ' Counted: ' . join('; ', @facts) . '.' if @facts;
         $text .= ' Nothing that is counted here explains it: the reason is not known.' if !@facts && $slope >= 1.1;
         push @reasons, $text;
