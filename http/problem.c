@@ -12,6 +12,8 @@
 #include "http/date.h"
 #include "http/reply.h"
 
+enum { DETAIL_MAX = 512 };
+
 /* A detail may quote a client's text, and end where its buffer did: in the
  * middle of a character. */
 static void
@@ -30,6 +32,14 @@ keep_utf8(char *text)
 	for (; *text; text++)
 		if ((unsigned char)*text >= 0x80)
 			*text = '?';
+}
+
+PRINTF(2, 0)
+static void
+detail_text(char text[DETAIL_MAX], const char *detail, va_list args)
+{
+	vsnprintf(text, DETAIL_MAX, detail, args);
+	keep_utf8(text);
 }
 
 static void
@@ -113,36 +123,40 @@ send_problem(struct reply *reply, const char *code, int index,
 	buffer_fini(&body);
 }
 
+/* With the text of detail and args. */
+PRINTF(5, 0)
+static void
+problem_of(struct request *request, unsigned status, const char *code,
+	   int index, const char *detail, va_list args) ON_WORKER
+{
+	struct reply reply;
+	char text[DETAIL_MAX];
+
+	detail_text(text, detail, args);
+	reply_begin(&reply, request, status);
+	send_problem(&reply, code, index, no_members, text);
+}
+
 void
 reply_problem(struct request *request, unsigned status, const char *code,
 	      const char *detail, ...)
 {
-	struct reply reply;
-	char text[512];
 	va_list args;
 
 	va_start(args, detail);
-	vsnprintf(text, sizeof(text), detail, args);
+	problem_of(request, status, code, -1, detail, args);
 	va_end(args);
-	keep_utf8(text);
-	reply_begin(&reply, request, status);
-	send_problem(&reply, code, -1, no_members, text);
 }
 
 void
 reply_problem_index(struct request *request, unsigned status, const char *code,
 		    int index, const char *detail, ...)
 {
-	struct reply reply;
-	char text[512];
 	va_list args;
 
 	va_start(args, detail);
-	vsnprintf(text, sizeof(text), detail, args);
+	problem_of(request, status, code, index, detail, args);
 	va_end(args);
-	keep_utf8(text);
-	reply_begin(&reply, request, status);
-	send_problem(&reply, code, index, no_members, text);
 }
 
 void
@@ -207,13 +221,12 @@ reply_cut_problem(struct request *request, unsigned status, const char *code,
 {
 	const struct status *known = status_at(status_index(status));
 	struct buffer body, out;
-	char text[512], date[HTTP_DATE_SIZE];
+	char text[DETAIL_MAX], date[HTTP_DATE_SIZE];
 	va_list args;
 
 	va_start(args, detail);
-	vsnprintf(text, sizeof(text), detail, args);
+	detail_text(text, detail, args);
 	va_end(args);
-	keep_utf8(text);
 	buffer_init(&body, 4096);
 	buffer_init(&out, 8192);
 	problem_text(&body, request, status, code, -1, no_members, text);

@@ -18,7 +18,6 @@ my $preload = Jackdaw::build() . '/tests/preload/malloc_count.so';
 my $hits    = 1000;
 
 my $counters = File::Temp->new;
-# A stalled disk is not what this is about: nobody is refused for its queue.
 my $server   = Jackdaw->start(env => { LD_PRELOAD => $preload, MALLOC_COUNT_FILE => "$counters" });
 
 sub allocations {

@@ -9,9 +9,8 @@ use File::Temp;
 use Jackdaw;
 use Test::More;
 
-my $value   = 'v' x 4000;
-# A stalled disk is not what this is about: nobody is refused for its queue.
-my %json    = ('Content-Type' => 'application/json');
+my $value = 'v' x 4000;
+my %json  = ('Content-Type' => 'application/json');
 
 # Writes new keys until one is refused: the keys that went in, and the refusal.
 sub fill {

@@ -16,7 +16,6 @@ my $puts    = $ENV{EVICT_PUTS} // { asan => 40_000, tsan => 24_000 }->{ Jackdaw:
 my $load    = Jackdaw::build() . '/tests/load/load';
 my $body    = 'h' x 250;
 
-# A stalled disk is not what this is about: nobody is refused for its queue.
 my $server  = Jackdaw->start(conf => "store cache { kind = volatile max_size = \"$max\" }");
 
 # Bytes that the store takes on disk.

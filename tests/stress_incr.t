@@ -46,7 +46,6 @@ sub increment {
     return \@numbers;
 }
 
-# A stalled disk is not what this is about: nobody is refused for its queue.
 my $server  = Jackdaw->start;
 for my $store (qw(main cache)) {
     for my $kinds (['single'], ['batch'], [qw(single batch)]) {

@@ -591,7 +591,6 @@ increments(void *arg)
 
 	for (unsigned long i = 0; i < rounds; i++) {
 		struct kv_op op = op_of(KV_INCR, "sum", NULL);
-
 		enum err err;
 
 		op.by = 1;

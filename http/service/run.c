@@ -34,8 +34,6 @@ run_free(struct run *run)
 	free(run);
 }
 
-/* The statement is over; also where its client has left, and nobody finishes
- * the request. */
 void
 run_uncount(struct run *run)
 {

@@ -12,8 +12,8 @@
  *	replies.c  what is kept of it;  flight.c  running once for many
  *	limit.c    what a service may use
  *
- * A run belongs to its request from run.c's run_take() on. It is worked on by
- *whoever has the request.
+ * A run belongs to its request from the moment run.c takes it. It is worked on
+ * by whoever has the request.
  */
 #ifndef HTTP_SERVICE_RUN_H
 #define HTTP_SERVICE_RUN_H
