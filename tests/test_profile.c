@@ -91,7 +91,7 @@ samples_with(const struct text *text, const char *a, const char *b)
 static void
 show(const struct text *text)
 {
-	printf("# samples %llu dropped %llu\n# %s\n",
+	printf("# samples %llu dropped %llu\n%s\n",
 	       (unsigned long long)text->figures.samples,
 	       (unsigned long long)text->figures.dropped, text->folded.data);
 }
@@ -106,22 +106,62 @@ begin(unsigned hz)
 	return profile;
 }
 
+/*
+ * Takes a profile of the work, again if it is not as it should be: the kernel
+ * looks at a thread's timer when a tick meets the thread. Where others have
+ * the processor at most ticks, or all of the machine stands still, a count may
+ * be off; what is wrong in our code is wrong each time.
+ */
+static struct text
+measure(unsigned hz, void (*work)(struct profile *profile),
+	bool (*is_right)(const struct text *text))
+{
+	enum { TRIES = 3 };
+
+	for (unsigned i = 1;; i++) {
+		struct profile *profile = begin(hz);
+		struct text text;
+
+		work(profile);
+		text = take(profile);
+		if (is_right(&text) || i == TRIES)
+			return text;
+		show(&text);
+		buffer_fini(&text.folded);
+	}
+}
+
+static bool
+is_near(uint64_t samples, uint64_t due)
+{
+	return samples >= due * 4 / 5 && samples <= due * 6 / 5;
+}
+
 /* ---- one thread ---------------------------------------------------------- */
+
+static void
+work_for_a_route(struct profile *profile)
+{
+	(void)profile;
+	profile_mark_set(PROFILE_TASK, "GET /b/row/{id}");
+	busy_loop(400 * NS_PER_MS);
+	profile_mark_set(PROFILE_OTHER, NULL);
+}
+
+static bool
+has_80(const struct text *text)
+{
+	return is_near(text->figures.samples, 80);
+}
 
 static void
 a_busy_function_is_what_is_seen(void)
 {
-	struct profile *profile = begin(200);
-	struct text text;
+	struct text text = measure(200, work_for_a_route, has_80);
 
-	profile_mark_set(PROFILE_TASK, "GET /b/row/{id}");
-	busy_loop(400 * NS_PER_MS);
-	profile_mark_set(PROFILE_OTHER, NULL);
-	text = take(profile);
-	/* 80 are due. The timer looks at the kernel's ticks only, but counts
-	 * what is between them. */
-	ok(text.figures.samples >= 60 && text.figures.samples <= 100,
-	   "the rate is that of the CPU time: %llu of 80",
+	/* The timer looks at the kernel's ticks only, but counts what is
+	 * between them. */
+	ok(has_80(&text), "the rate is that of the CPU time: %llu of 80",
 	   (unsigned long long)text.figures.samples);
 	is_u64(text.figures.dropped, 0, "nothing is dropped");
 	ok(samples_with(&text, ";busy_loop", NULL) * 100 >=
@@ -141,16 +181,26 @@ a_busy_function_is_what_is_seen(void)
 	buffer_fini(&text.folded);
 }
 
-/* The kernel looks less often than this, on most machines. */
+/* The kernel looks less often than 1000 times a second, on most machines. */
+static void
+work_on(struct profile *profile)
+{
+	(void)profile;
+	busy_loop(300 * NS_PER_MS);
+}
+
+static bool
+has_300(const struct text *text)
+{
+	return is_near(text->figures.samples, 300);
+}
+
 static void
 what_comes_late_counts_for_all(void)
 {
-	struct profile *profile = begin(1000);
-	struct text text;
+	struct text text = measure(1000, work_on, has_300);
 
-	busy_loop(300 * NS_PER_MS);
-	text = take(profile);
-	ok(text.figures.samples >= 240 && text.figures.samples <= 360,
+	ok(has_300(&text),
 	   "the highest rate is that of the CPU time: %llu of 300",
 	   (unsigned long long)text.figures.samples);
 	buffer_fini(&text.folded);
@@ -275,29 +325,46 @@ work_thread(void *arg)
 	return NULL;
 }
 
+/* They begin, and end, while the profile is taken. */
 static void
-each_thread_has_its_own(void)
+two_threads_work(struct profile *profile)
 {
 	static const struct crew crews[] = { { "long", 300 * NS_PER_MS },
 					     { "short", 100 * NS_PER_MS } };
-	struct profile *profile = begin(200);
 	pthread_t threads[2];
-	struct text text;
-	uint64_t long_, short_;
 
-	/* They begin, and end, while the profile is taken. */
+	(void)profile;
 	for (unsigned i = 0; i < 2; i++)
 		pthread_create(&threads[i], NULL, work_thread,
 			       (void *)(uintptr_t)&crews[i]);
 	for (unsigned i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
-	text = take(profile);
-	long_ = samples_with(&text, "long;no route;other;", "busy_loop");
-	short_ = samples_with(&text, "short;no route;other;", "busy_loop");
-	if (!ok(long_ >= 45 && long_ <= 75 && short_ >= 13 && short_ <= 27,
-		"by their CPU time: %llu of 60, %llu of 20",
-		(unsigned long long)long_, (unsigned long long)short_))
-		show(&text);
+}
+
+static uint64_t
+samples_of(const struct text *text, const char *thread)
+{
+	char begin[64];
+
+	snprintf(begin, sizeof(begin), "%s;no route;other;", thread);
+	return samples_with(text, begin, "busy_loop");
+}
+
+static bool
+has_60_and_20(const struct text *text)
+{
+	return is_near(samples_of(text, "long"), 60) &&
+	       is_near(samples_of(text, "short"), 20);
+}
+
+static void
+each_thread_has_its_own(void)
+{
+	struct text text = measure(200, two_threads_work, has_60_and_20);
+
+	ok(has_60_and_20(&text), "by their CPU time: %llu of 60, %llu of 20",
+	   (unsigned long long)samples_of(&text, "long"),
+	   (unsigned long long)samples_of(&text, "short"));
 	buffer_fini(&text.folded);
 }
 
@@ -336,62 +403,85 @@ begins_and_ends_at_any_time(void)
 
 /* ---- fibers -------------------------------------------------------------- */
 
+enum { FIBER_STACK = 64 << 10 };
+
 static struct context home, fiber;
+static char *fiber_stack;
+static uint64_t fiber_ns; /* each time it is switched to */
 
 static void
 fiber_entry(void *arg)
 {
+	(void)arg;
 	context_arrive(&home);
 	for (;;) {
-		busy_loop(*(const uint64_t *)arg);
+		busy_loop(fiber_ns);
 		context_switch(&fiber, &home);
 	}
 }
 
 static void
-a_fiber_ends_at_its_base(void)
+work_on_a_fiber(struct profile *profile)
 {
-	enum { SIZE = 64 << 10 };
-	static uint64_t ns = 200 * NS_PER_MS;
-	char *stack = aligned_alloc(4096, SIZE);
-	struct profile *profile;
-	struct text text;
-	uint64_t all;
-
-	context_init_thread(&home);
-	context_init(&fiber, stack, SIZE, fiber_entry, &ns);
-	profile = begin(200);
+	(void)profile;
+	fiber_ns = 200 * NS_PER_MS;
 	context_switch(&home, &fiber);
-	text = take(profile);
-	all = samples_with(&text, "busy_loop", NULL);
-	ok(all > 20, "%llu samples on a fiber", (unsigned long long)all);
-	if (!ok(samples_with(&text, ";other;context_base;fiber_entry;busy_loop",
-			     NULL) == all,
-		"its first function is its entry"))
-		show(&text);
-	buffer_fini(&text.folded);
+}
 
-	/* Where most of the time is switching, every instruction of it is
-	 * interrupted sooner or later. */
-	ns = 0;
-	profile = begin(1000);
+static bool
+has_40_on_a_fiber(const struct text *text)
+{
+	return is_near(samples_with(text, "busy_loop", NULL), 40);
+}
+
+/* Where most of the time is switching, every instruction of it is interrupted
+ * sooner or later. */
+static void
+switch_all_the_time(struct profile *profile)
+{
+	fiber_ns = 0;
 	for (uint64_t end = cpu_ns() + 500 * NS_PER_MS; cpu_ns() < end;) {
 		for (unsigned i = 0; i < 1000; i++) {
 			context_fini(&fiber);
-			context_init(&fiber, stack, SIZE, fiber_entry, &ns);
+			context_init(&fiber, fiber_stack, FIBER_STACK,
+				     fiber_entry, NULL);
 			context_switch(&home, &fiber);
 		}
 		profile_collect(profile);
 	}
-	text = take(profile);
-	if (!ok(samples_with(&text, "context_", NULL) > 0,
-		"switches are interrupted: %llu of %llu samples",
-		(unsigned long long)samples_with(&text, "context_", NULL),
-		(unsigned long long)text.figures.samples))
+}
+
+static bool
+has_switches(const struct text *text)
+{
+	return samples_with(text, "context_", NULL) > 0;
+}
+
+static void
+a_fiber_ends_at_its_base(void)
+{
+	struct text text;
+
+	fiber_stack = aligned_alloc(4096, FIBER_STACK);
+	context_init_thread(&home);
+	context_init(&fiber, fiber_stack, FIBER_STACK, fiber_entry, NULL);
+	text = measure(200, work_on_a_fiber, has_40_on_a_fiber);
+	ok(has_40_on_a_fiber(&text), "%llu samples of 40 on a fiber",
+	   (unsigned long long)samples_with(&text, "busy_loop", NULL));
+	if (!ok(samples_with(&text, ";other;context_base;fiber_entry;busy_loop",
+			     NULL) == samples_with(&text, "busy_loop", NULL),
+		"its first function is its entry"))
 		show(&text);
 	buffer_fini(&text.folded);
+
+	text = measure(1000, switch_all_the_time, has_switches);
+	ok(has_switches(&text),
+	   "switches are interrupted: %llu of %llu samples",
+	   (unsigned long long)samples_with(&text, "context_", NULL),
+	   (unsigned long long)text.figures.samples);
+	buffer_fini(&text.folded);
 	context_fini(&fiber);
-	free(stack);
+	free(fiber_stack);
 }
 
 /* ---- what unwinders trip over -------------------------------------------- */
