@@ -54,7 +54,7 @@ bool
 parking_leave(struct parking *parking, unsigned index)
 {
 	/* Whoever woke us has cleared it. */
-	bool rung = !(ck_pr_load_64(&parking->idle) & WORKER_BIT(index));
+	bool rung = !parking_is_idle(parking, index);
 
 	if (!rung)
 		ck_pr_and_64(&parking->idle, ~WORKER_BIT(index));

@@ -57,6 +57,13 @@ void parking_fini(struct parking *parking);
 /* The worker itself: look for work between these two, and sleep if there is
  * none. Both are full fences. */
 void parking_enter(struct parking *parking, unsigned index);
+/* False: somebody woke us already. */
+static inline bool
+parking_is_idle(const struct parking *parking, unsigned index)
+{
+	return ck_pr_load_64(&parking->idle) & WORKER_BIT(index);
+}
+
 /* True: somebody woke us meanwhile. */
 bool parking_leave(struct parking *parking, unsigned index);
 

@@ -183,6 +183,8 @@ unpause_seat(struct worker *worker, struct seat *seat, uint64_t now)
 {
 	enum err err = watch(worker, (unsigned)(seat - worker->seats));
 
+	if (err) /* it may be in one of two */
+		unwatch(worker, seat->source);
 	seat->pause_ns = err ? now + PAUSE_NS : 0;
 }
 
@@ -236,6 +238,13 @@ seats_wait(struct worker *worker, int timeout_ms)
 	source = seat->source;
 	if (!source_try_hold(source))
 		return false;
+	/* A helper that let go after our idle bit was set may have taken the
+	 * bell's edge (tests/models/lead.pml). Who rang had cleared the bit
+	 * first, and the hold makes us see it; then it is a look and no wait.
+	 * A bell that rings from now on ends the wait. */
+	if (worker->parked &&
+	    !parking_is_idle(&worker->sched->parking, worker->index))
+		timeout_ms = 0;
 	worker->at_home = true;
 	source->wait(source, timeout_ms, &result);
 	worker->at_home = false;
