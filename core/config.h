@@ -84,6 +84,6 @@ MUST_CHECK enum err config_load(struct config *config, const char *path,
 				char *message, size_t message_size);
 void config_fini(struct config *config);
 /* As a file that config_load() reads back to the same. */
-enum err config_print(const struct config *config, int fd);
+MUST_CHECK enum err config_print(const struct config *config, int fd);
 
 #endif

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "core/sched.h"
+
 #define KIB (UINT64_C(1) << 10)
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
@@ -12,7 +14,8 @@
 #define HOUR (3600 * SECOND)
 #define DAY (24 * HOUR)
 
-const struct config_number config_workers = { "workers", CONFIG_COUNT, 0, 256 };
+const struct config_number config_workers = { "workers", CONFIG_COUNT, 0,
+					      WORKERS_MAX };
 /* Less than 64 KiB would not hold a store's own pages. */
 const struct config_number config_max_size = { "max_size", CONFIG_SIZE,
 					       64 * KIB, 16 * TIB };

@@ -3,10 +3,13 @@
 
 #include <ck_pr.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -125,10 +128,65 @@ journal_stamps(void)
 	return ck_pr_load_int(&known) == 2;
 }
 
+/* ---- writing ------------------------------------------------------------ */
+
+/*
+ * Standard error may be a pipe or a socket that nobody reads for a while. A
+ * thread that writes there must not wait: it may hold a shard, or be the one
+ * that takes signals. O_NONBLOCK would be set for all that share the open
+ * file, a shell for example, so a pipe or terminal is opened anew.
+ *
+ * Set by log_begin(), before there are other threads.
+ */
+static int out_fd = STDERR_FILENO;
+static bool is_socket, may_block;
+
+/* Lines that found no room, not told yet. Any thread, through ck_pr. */
+static uint64_t lost;
+
+void
+log_begin(void)
+{
+	struct stat stat;
+	int fd;
+
+	if (fstat(STDERR_FILENO, &stat))
+		return;
+	is_socket = S_ISSOCK(stat.st_mode);
+	if (!S_ISFIFO(stat.st_mode) && !S_ISCHR(stat.st_mode))
+		return;
+	fd = open("/proc/self/fd/2",
+		  O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	/* Refused where it is another user's. */
+	may_block = fd < 0;
+	if (fd >= 0)
+		out_fd = fd;
+}
+
+/* -1 with EAGAIN: no room. Where it may block, two threads that see the room
+ * for one line can both write; that is the best there is. */
+static ssize_t
+write_at_once(const char *line, size_t len)
+{
+	struct pollfd out = { .fd = out_fd, .events = POLLOUT };
+
+	if (is_socket)
+		return send(out_fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (may_block && poll(&out, 1, 0) == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return write(out_fd, line, len);
+}
+
 /* ---- lines -------------------------------------------------------------- */
 
 static size_t add_message(char *line, size_t len, const char *format,
 			  va_list args) PRINTF(3, 0);
+static bool put(enum log_level level, const char *format, va_list args)
+	PRINTF(2, 0);
+static bool put_text(enum log_level level, const char *format, ...)
+	PRINTF(2, 3);
 static void log_line(enum log_level level, const char *format, va_list args)
 	PRINTF(2, 0);
 
@@ -167,22 +225,48 @@ add_message(char *line, size_t len, const char *format, va_list args)
 	return end + 1;
 }
 
+/* False: there is no room for it. Where nobody is there to read it, or the disk
+ * is full, it is as good as written. */
+static bool
+put(enum log_level level, const char *format, va_list args)
+{
+	char line[LINE_BYTES];
+	size_t len = add_prefix(line, level);
+	ssize_t n;
+
+	len = add_message(line, len, format, args);
+	do
+		n = write_at_once(line, len);
+	while (n < 0 && errno == EINTR);
+	return n >= 0 || errno != EAGAIN;
+}
+
+static bool
+put_text(enum log_level level, const char *format, ...)
+{
+	va_list args;
+	bool done;
+
+	va_start(args, format);
+	done = put(level, format, args);
+	va_end(args);
+	return done;
+}
+
 static void
 log_line(enum log_level level, const char *format, va_list args)
 {
 	int saved = errno;
-	char line[LINE_BYTES];
-	size_t len;
-	ssize_t n;
+	uint64_t count;
 
 	if (!log_enabled(level))
 		return;
-	len = add_prefix(line, level);
-	len = add_message(line, len, format, args);
-	/* A log that is full or gone must not stop the server. */
-	do
-		n = write(STDERR_FILENO, line, len);
-	while (n < 0 && errno == EINTR);
+	count = ck_pr_load_64(&lost) ? ck_pr_fas_64(&lost, 0) : 0;
+	if (count && !put_text(LOG_LEVEL_WARN, "log lines were lost count=%llu",
+			       (unsigned long long)count))
+		ck_pr_add_64(&lost, count + 1);
+	else if (!put(level, format, args))
+		ck_pr_inc_64(&lost);
 	errno = saved;
 }
 

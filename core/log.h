@@ -8,6 +8,10 @@
  * A line is cut, with "...", at 4096 bytes: up to there a pipe takes it whole
  * (PIPE_BUF). Control bytes in it become '?', so that one event is one line;
  * values from outside go through log_quote().
+ *
+ * After log_begin() a line never waits for its reader: where there is no room,
+ * it is dropped, and the next one that finds room is behind a warning
+ * that tells how many were.
  */
 #ifndef CORE_LOG_H
 #define CORE_LOG_H
@@ -20,6 +24,9 @@ enum log_level {
 	LOG_LEVEL_INFO,
 	LOG_LEVEL_DEBUG
 };
+
+/* Once, before there are other threads. */
+void log_begin(void);
 
 /* LOG_LEVEL_INFO until set. */
 void log_set_level(enum log_level level);

@@ -31,9 +31,8 @@
 
 #include "core/base.h"
 #include "core/err.h"
+#include "core/sched.h"
 
-/* One bit each in a word. */
-enum { WORKERS_MAX = 64 };
 #define WORKER_BIT(index) (UINT64_C(1) << (index))
 
 struct parking {

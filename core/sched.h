@@ -25,6 +25,9 @@
 #include "core/base.h"
 #include "core/err.h"
 
+/* One bit each in a word (parking.h). */
+enum { WORKERS_MAX = 64 };
+
 struct sched;
 struct task;
 

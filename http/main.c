@@ -561,6 +561,19 @@ run(struct daemon *daemon, const sigset_t *signals)
 	return 0;
 }
 
+/* --check-config and --dump-config */
+static int
+check(struct config *config, bool dump)
+{
+	enum err err = dump ? config_print(config, STDOUT_FILENO) : ERR_OK;
+
+	if (err)
+		fprintf(stderr, "jackdawd: standard output: %s\n",
+			err_text(err));
+	config_fini(config);
+	return err ? 1 : 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -577,12 +590,9 @@ main(int argc, char **argv)
 		fprintf(stderr, "jackdawd: %s\n", daemon.message);
 		return 1;
 	}
-	if (options.check || options.dump) {
-		if (options.dump)
-			config_print(&daemon.config, STDOUT_FILENO);
-		config_fini(&daemon.config);
-		return 0;
-	}
+	if (options.check || options.dump)
+		return check(&daemon.config, options.dump);
+	log_begin();
 	log_set_level(daemon.config.log_level);
 	raise_descriptor_limit();
 	sigemptyset(&signals);

@@ -71,6 +71,9 @@ subtest '--check-config' => sub {
     my $again = write_file('dump.conf', $dump);
     ($status, $out, $err) = Jackdaw->run($daemon, '--dump-config', '-c', $again);
     is $out, $dump, 'is read back to the same';
+    ($status, undef, $err) = Jackdaw->run('sh', '-c', 'exec "$0" --dump-config >/dev/full', $daemon);
+    isnt $status, 0, 'a full disk';
+    like $err, qr/^jackdawd: standard output: /, 'is said';
     like $dump, qr/sessions/, 'with its stores';
     like $dump, qr/^database reports \{\s*max_size = "8G"/m, 'its databases';
     like $dump, qr/^service_dir = "services"\nadmin_socket = ""$/m, 'and its paths';
@@ -79,6 +82,7 @@ subtest '--check-config' => sub {
     my @wrong = (
         ['workers = -1', 1, qr/workers/],
         ['workers = many', 1, qr/\S/],
+        ['workers = 65', 1, qr/64/],
         ["\n\nwrokers = 1", 3, qr/wrokers/],
         ["workers = 1\nstore main { kind = durable", 2, qr/\S/],
         ["workers = 1\nstore main { kind = sometimes max_size = \"64M\" }", 2, qr/kind|sometimes/],

@@ -6,7 +6,9 @@
 #include <limits.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -100,6 +102,85 @@ a_broken_log_stops_nobody(void)
 	ok(errno == ENOENT, "errno is kept");
 	dup2(kept, STDERR_FILENO);
 	close(kept);
+}
+
+enum { FLOOD = 20000 };
+
+/* In a process of its own: log_begin() is for once. */
+static void
+write_more_than_there_is_room_for(int log, int other)
+{
+	char byte = 0;
+
+	dup2(log, STDERR_FILENO);
+	log_begin();
+	for (unsigned i = 0; i < FLOOD; i++)
+		log_info("%0100u", i);
+	if (write(other, &byte, 1) == 1 && read(other, &byte, 1) == 1)
+		log_info("after");
+	_exit(0);
+}
+
+/* What is there, or all until the end; the new length. */
+static size_t
+read_log(int log, size_t len, bool to_the_end)
+{
+	ssize_t n;
+
+	fcntl(log, F_SETFL, to_the_end ? 0 : O_NONBLOCK);
+	while ((n = read(log, text + len, sizeof(text) - 1 - len)) > 0)
+		len += (size_t)n;
+	return len;
+}
+
+static void
+a_full_log_stops_nobody(const char *what, const int log[2])
+{
+	size_t len, count = 0;
+	unsigned lost = 0;
+	int status = -1, other[2];
+	const char *warning;
+	char byte;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, other))
+		abort();
+	pid = fork();
+	if (pid == 0)
+		write_more_than_there_is_room_for(log[1], other[1]);
+	close(log[1]);
+	close(other[1]);
+	ok(read(other[0], &byte, 1) == 1, "%s: nobody waits for a reader",
+	   what);
+	len = read_log(log[0], 0, false);
+	ok(write(other[0], &byte, 1) == 1, "%s: it is read", what);
+	text[read_log(log[0], len, true)] = '\0';
+	waitpid(pid, &status, 0);
+	for (const char *c = text; *c; c++)
+		count += *c == '\n';
+	warning = strstr(text, "warn log lines were lost count=");
+	if (warning)
+		lost = (unsigned)strtoul(strchr(warning, '=') + 1, NULL, 10);
+	/* The warning is one line, "after" another. */
+	ok(status == 0 && lost > 0 && lost + count == FLOOD + 2,
+	   "%s: %zu lines, %u were lost and it says so", what, count, lost);
+	ok(warning && strstr(warning, "info after\n"),
+	   "%s: what comes after is there", what);
+	close(log[0]);
+	close(other[0]);
+}
+
+static void
+full_logs_stop_nobody(void)
+{
+	int ends[2];
+
+	if (pipe(ends))
+		abort();
+	a_full_log_stops_nobody("a pipe", ends);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends))
+		abort();
+	a_full_log_stops_nobody("a socket", ends);
 }
 
 static void
@@ -261,6 +342,7 @@ main(int argc, char **argv)
 	levels_filter();
 	one_event_is_one_line();
 	a_broken_log_stops_nobody();
+	full_logs_stop_nobody();
 	times_are_those_of_gmtime();
 	lines_begin_with_the_time();
 	values_are_quoted();
