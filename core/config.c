@@ -424,8 +424,8 @@ limit_index(size_t offset)
 	return i;
 }
 
-/* The entry that is to be changed: of two that do not fit together, the one
- * that was given later. */
+/* The entry that is to be changed: of two that do not fit together, one that
+ * --set gave, else the later one in the file. */
 static void
 say_where(const struct load *load, unsigned a, unsigned b, const char *path,
 	  const char *reason, char *message, size_t size)

@@ -270,7 +270,6 @@ load(const char *path, struct buffer *text, char *message, size_t size)
 	return err;
 }
 
-/* Takes text, as it is or with the comments blanked, apart. */
 static enum err
 parse_locked(struct reading *this, struct buffer *text,
 	     const struct config_key *keys, unsigned count)

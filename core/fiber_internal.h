@@ -80,6 +80,8 @@ struct fibers {
 	struct fiber *current;
 	struct fiber *first, *last; /* ready, first in first out */
 	struct fiber *spare;        /* last in first out: warm in the caches */
+	unsigned spare_count;       /* of those, and how many of them were */
+	unsigned unused;            /* never taken since the last trim */
 	unsigned count;             /* of all */
 	unsigned room;              /* in all and timers */
 	struct fiber **all;         /* in no order */
@@ -101,7 +103,8 @@ struct fibers {
 struct fiber *fiber_take(struct worker *worker) ON_WORKER;
 /* Its task has ended. */
 void fiber_give(struct worker *worker, struct fiber *fiber) ON_WORKER;
-/* Gives back memory that spare fibers have had for long, or a part of it. */
+/* Gives back memory of spare fibers that nobody needed for a while, or a part
+ * of it. */
 void fiber_trim(struct worker *worker, uint64_t now) ON_WORKER;
 /* The entry of each. */
 void fiber_main(void *fiber);

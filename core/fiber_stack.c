@@ -2,10 +2,10 @@
 /*
  * Fibers are made when all that a worker has are in use, which costs some 10
  * us, and kept for the next tasks when theirs have ended: a batch of commits
- * ends as many at once, and the next one begins as many. A second later all
- * but SPARE_KEPT are unmapped, and those give back what is deeper than
- * SPARE_BYTES. So a busy worker makes no system call for a fiber, and an idle
- * one has returned what a burst took.
+ * ends as many at once, and the next one begins as many. Of those that were not
+ * used for a second all but SPARE_KEPT are unmapped, and the others give back
+ * what is deeper than SPARE_BYTES. So a busy worker makes no system call for a
+ * fiber, and an idle one has returned what a burst took.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -96,6 +96,8 @@ fiber_take(struct worker *worker)
 	if (!fiber)
 		return make(worker);
 	fibers->spare = fiber->next;
+	if (--fibers->spare_count < fibers->unused)
+		fibers->unused = fibers->spare_count;
 	return fiber;
 }
 
@@ -107,6 +109,7 @@ fiber_give(struct worker *worker, struct fiber *fiber)
 	fiber->untrimmed = true;
 	fiber->next = fibers->spare;
 	fibers->spare = fiber;
+	fibers->spare_count++;
 	if (!fibers->trim_ns)
 		fibers->trim_ns = worker->now_ns + TRIM_NS;
 }
@@ -121,24 +124,42 @@ trim(struct fiber *fiber)
 	fiber->untrimmed = false;
 }
 
+/* The last so many, a part of them. */
+static void
+unmake_last(struct fibers *fibers, struct fiber **last, unsigned count)
+{
+	for (unsigned n = 0; n < count && n < TRIM_BATCH; n++) {
+		struct fiber *fiber = *last;
+
+		*last = fiber->next;
+		unmake(fibers, fiber);
+		fibers->spare_count--;
+		fibers->unused--;
+	}
+}
+
+/* The list's last `unused` were not taken since it began to count. */
 void
 fiber_trim(struct worker *worker, uint64_t now)
 {
 	struct fibers *fibers = &worker->fibers;
-	struct fiber **end = &fibers->spare;
+	struct fiber **link = &fibers->spare;
+	unsigned used = fibers->spare_count - fibers->unused;
+	unsigned kept = used > SPARE_KEPT ? used : SPARE_KEPT;
 
-	for (unsigned n = 0; *end && n < SPARE_KEPT; n++) {
-		trim(*end);
-		end = &(*end)->next;
+	for (unsigned n = 0; *link && n < kept; n++) {
+		if (n >= used)
+			trim(*link);
+		link = &(*link)->next;
 	}
-	/* The rest are those that were not used for longest. */
-	for (unsigned n = 0; *end && n < TRIM_BATCH; n++) {
-		struct fiber *fiber = *end;
-
-		*end = fiber->next;
-		unmake(fibers, fiber);
+	if (fibers->spare_count > kept)
+		unmake_last(fibers, link, fibers->spare_count - kept);
+	if (fibers->spare_count > kept) {
+		fibers->trim_ns = now + TRIM_AGAIN_NS;
+	} else {
+		fibers->unused = fibers->spare_count;
+		fibers->trim_ns = used ? now + TRIM_NS : 0;
 	}
-	fibers->trim_ns = *end ? now + TRIM_AGAIN_NS : 0;
 	ck_pr_store_64(&worker->stats.fiber_stacks, fibers->count);
 }
 

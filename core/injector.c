@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/injector.h"
 
+#include "core/oldest_first.h"
+
 static struct task *
 task_of(ck_stack_entry_t *link)
 {
@@ -35,30 +37,23 @@ injector_is_ready(const struct injector *injector)
 	       !ck_pr_load_uint(&injector->taker);
 }
 
-/* Appends what was pushed since the last time. The stack has the newest
- * first, so the walk turns it round. */
+/* Appends what was pushed since the last time, which is something. */
 static void
 gather(struct injector *injector)
 {
 	ck_stack_entry_t *link = ck_stack_batch_pop_upmc(&injector->fresh);
 	struct task *newest = task_of(link);
-	ck_stack_entry_t *older = NULL;
+	ck_stack_entry_t *oldest = oldest_first(link);
 
-	if (!link)
-		return;
-	while (link) {
-		ck_stack_entry_t *next = link->next;
-
+	assert(oldest);
+	for (link = oldest; link; link = link->next) {
 		TAKES_OVER(task_of(link));
-		link->next = older;
-		older = link;
-		link = next;
 		injector->count++;
 	}
 	if (injector->oldest)
-		injector->newest->link.next = older;
+		injector->newest->link.next = oldest;
 	else
-		ck_pr_store_ptr(&injector->oldest, task_of(older));
+		ck_pr_store_ptr(&injector->oldest, task_of(oldest));
 	injector->newest = newest;
 }
 

@@ -113,7 +113,8 @@ void profile_figures(const struct profile *profile,
  *	worker-0;route GET /shop/orders/{id};fiber;service_run;sqlite3_step 42
  *
  * the thread, the route or "no route", the kind, the functions from the
- * outermost to the innermost, and the number of samples.
+ * outermost to the innermost, and the number of samples. A line that does not
+ * fit is left out, and its samples are dropped ones from then on.
  */
 void profile_write(struct profile *profile, struct buffer *out);
 

@@ -238,10 +238,12 @@ compare(const void *a, const void *b, void *text)
 		      (const char *)text + right->text);
 }
 
+/* What finds no room is dropped. */
 static size_t
-make_lines(const struct fold *fold, struct line *lines, struct buffer *text,
+make_lines(struct profile *profile, struct line *lines, struct buffer *text,
 	   struct symbols *symbols)
 {
+	const struct fold *fold = &profile->fold;
 	size_t count = 0;
 
 	for (size_t at = 0; at < fold->len;
@@ -250,15 +252,16 @@ make_lines(const struct fold *fold, struct line *lines, struct buffer *text,
 
 		add_line(text, fold, &fold->words[at], symbols);
 		if (text->err)
-			break;
-		lines[count++] = line;
+			profile->dropped += line.count;
+		else
+			lines[count++] = line;
 	}
 	return count;
 }
 
 static void
-put_lines(struct buffer *out, const struct line *lines, size_t count,
-	  const char *text)
+put_lines(struct profile *profile, struct buffer *out, const struct line *lines,
+	  size_t count, const char *text)
 {
 	for (size_t i = 0; i < count;) {
 		const char *line = text + lines[i].text;
@@ -266,30 +269,31 @@ put_lines(struct buffer *out, const struct line *lines, size_t count,
 
 		for (; i < count && !strcmp(text + lines[i].text, line); i++)
 			samples += lines[i].count;
-		buffer_addf(out, "%s %llu\n", line,
-			    (unsigned long long)samples);
+		if (strlen(line) + sizeof(" 18446744073709551615\n") >
+		    out->max - out->len)
+			profile->dropped += samples;
+		else
+			buffer_addf(out, "%s %llu\n", line,
+				    (unsigned long long)samples);
 	}
 }
 
 void
 profile_write(struct profile *profile, struct buffer *out)
 {
-	const struct fold *fold = &profile->fold;
-	struct line *lines = calloc(fold->used + 1, sizeof(*lines));
+	struct line *lines = calloc(profile->fold.used + 1, sizeof(*lines));
 	struct symbols *symbols = symbols_open();
 	struct buffer text;
 
 	buffer_init(&text, TEXT_MAX);
 	if (lines && symbols) {
-		size_t count = make_lines(fold, lines, &text, symbols);
+		size_t count = make_lines(profile, lines, &text, symbols);
 
 		qsort_r(lines, count, sizeof(*lines), compare, text.data);
-		put_lines(out, lines, count, text.data);
-	}
-	if (!lines || !symbols)
+		put_lines(profile, out, lines, count, text.data);
+	} else {
 		out->err = ERR_NOMEM;
-	else if (!out->err)
-		out->err = text.err;
+	}
 	buffer_fini(&text);
 	if (symbols)
 		symbols_close(symbols);

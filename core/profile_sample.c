@@ -146,8 +146,8 @@ on_timer(int number, siginfo_t *info, void *context)
 
 	(void)number;
 	ck_pr_store_uint(&thread->busy, 1);
-	/* Pairs with the fence in detach(): either we see that the recorder is
-	 * gone, or it sees us busy and waits. */
+	/* Pairs with the fence in detach_locked(): either we see that the
+	 * recorder is gone, or it sees us busy and waits. */
 	ck_pr_fence_memory();
 	recorder = ck_pr_load_ptr(&thread->recorder);
 	if (recorder && info->si_code == SI_TIMER)

@@ -36,19 +36,6 @@ processors(void)
 }
 
 static enum err
-watch_eventfd(struct worker *worker)
-{
-	/* Edge triggered and never read. No seat has this number. */
-	struct epoll_event event = { .events = EPOLLIN | EPOLLET,
-				     .data.u64 = UINT64_MAX };
-	int fd = worker->sched->parking.eventfds[worker->index];
-
-	return epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, fd, &event)
-		       ? err_from_errno(errno)
-		       : ERR_OK;
-}
-
-static enum err
 worker_init(struct worker *worker, struct sched *sched, unsigned index,
 	    unsigned ring_size)
 {
@@ -64,7 +51,7 @@ worker_init(struct worker *worker, struct sched *sched, unsigned index,
 	worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (worker->epoll_fd < 0)
 		return err_from_errno(errno);
-	err = watch_eventfd(worker);
+	err = seats_init(worker);
 	if (!err)
 		err = runq_init(&worker->queue, ring_size);
 	if (err)

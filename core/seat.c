@@ -71,15 +71,29 @@ unwatch(struct worker *worker, const struct source *source)
 				NULL);
 }
 
+/* Edge triggered and never read. data: no seat's number. */
+static enum err
+add_bell(const struct worker *worker, int epoll_fd, uint64_t data)
+{
+	int bell = worker->sched->parking.eventfds[worker->index];
+
+	return add(epoll_fd, bell, EPOLLIN | EPOLLET, data);
+}
+
+enum err
+seats_init(struct worker *worker)
+{
+	return add_bell(worker, worker->epoll_fd, UINT64_MAX);
+}
+
 /* The bell, and the sources that are there already; data.ptr is NULL. */
 static enum err
 make_lead(struct worker *worker, unsigned index)
 {
-	int bell = worker->sched->parking.eventfds[worker->index];
 	enum err err;
 
 	worker->lead = index;
-	err = add(lead_fd(worker), bell, EPOLLIN | EPOLLET, 0);
+	err = add_bell(worker, lead_fd(worker), 0);
 	for (unsigned i = 0; !err && i < index; i++) {
 		const struct source *source = worker->seats[i].source;
 

@@ -321,7 +321,7 @@ slow_submit(struct slow *slow, struct slow_job *job)
 		return ERR_NOMEM;
 	}
 	HANDS_OVER(job);
-	/* Its own store fence pairs with the exchange in take_fresh(). */
+	/* Its own store fence pairs with the exchange in take_job(). */
 	ck_stack_push_upmc(&slow->fresh, &job->link);
 	ring(slow, 1);
 	return ERR_OK;

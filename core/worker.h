@@ -156,6 +156,7 @@ void worker_run_source(struct worker *worker, struct source *source,
 /* ---- seat.c ---- */
 
 /* Before the start. */
+MUST_CHECK enum err seats_init(struct worker *worker);
 MUST_CHECK enum err seats_add(struct worker *worker, struct source *source);
 void seats_fini(struct worker *worker);
 /* Whether it is time for a look at the descriptors. */

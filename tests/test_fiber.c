@@ -380,6 +380,68 @@ a_foreign_thread_wakes(void)
 	stop(sched);
 }
 
+enum { BURST = 100 };
+
+/* Until all of them have begun, so each needs a stack. */
+static void
+wait_for_all(struct fiber_task *task)
+{
+	struct probe *owner = probe_of(task)->other;
+
+	bump(&owner->begun);
+	while (ck_pr_load_64(&owner->begun) < BURST)
+		fiber_yield();
+	bump(&owner->done);
+}
+
+static void
+burst(struct sched *sched)
+{
+	static struct probe probes[BURST];
+	struct probe owner = { 0 };
+
+	for (unsigned i = 0; i < BURST; i++) {
+		probes[i] = (struct probe){ .other = &owner };
+		submit(sched, &probes[i], wait_for_all);
+	}
+	(void)wait_for_count(&owner.done, BURST);
+}
+
+/* The stacks of a burst stay for the next ones, and are given back when there
+ * are no more. */
+static void
+stacks_that_are_used_stay(void)
+{
+	enum { KEPT = 16 };
+	struct sched *sched = started_sched(1);
+	struct sched_stats stats;
+	uint64_t begin = clock_mono_ns(), now, last = begin, pause = 0, least;
+
+	/* Two looks for stacks that nobody used, at least. */
+	burst(sched);
+	sched_stats(sched, 0, &stats);
+	least = stats.fiber_stacks;
+	while ((now = clock_mono_ns()) - begin < 5 * NS_PER_S / 2) {
+		burst(sched);
+		sleep_ms(2);
+		sched_stats(sched, 0, &stats);
+		if (stats.fiber_stacks < least)
+			least = stats.fiber_stacks;
+		if (now - last > pause)
+			pause = now - last;
+		last = now;
+	}
+	/* Where the machine stood still they were not used. */
+	ok(least >= BURST || pause > NS_PER_S,
+	   "%llu stacks stay while they are used", (unsigned long long)least);
+	for (unsigned i = 0; i < 1000 && stats.fiber_stacks > KEPT; i++) {
+		sleep_ms(10);
+		sched_stats(sched, 0, &stats);
+	}
+	is_u64(stats.fiber_stacks, KEPT, "the others are given back later");
+	stop(sched);
+}
+
 /* The moment between a worker's last look at its inbox and its park is filled
  * with a long run of a source that it helps with. */
 static struct {
@@ -1027,6 +1089,7 @@ main(void)
 	a_fiber_of_the_same_worker_wakes();
 	a_fiber_of_another_worker_wakes();
 	a_foreign_thread_wakes();
+	stacks_that_are_used_stay();
 	a_wake_just_before_the_park_is_seen();
 	who_is_woken_first_goes_on_first();
 	wakes_before_a_wait_are_counted();

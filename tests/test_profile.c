@@ -55,18 +55,26 @@ struct text {
 	struct profile_figures figures;
 };
 
+/* As much of it as fits into so many bytes. */
 static struct text
-take(struct profile *profile)
+take_up_to(struct profile *profile, size_t max)
 {
 	struct text text;
 
 	profile_end(profile);
-	profile_figures(profile, &text.figures);
-	buffer_init(&text.folded, TEXT_MAX);
+	buffer_init(&text.folded, max);
 	profile_write(profile, &text.folded);
+	profile_figures(profile, &text.figures);
+	text.folded.max++;
 	buffer_add(&text.folded, "", 1);
 	profile_destroy(profile);
 	return text;
+}
+
+static struct text
+take(struct profile *profile)
+{
+	return take_up_to(profile, TEXT_MAX);
 }
 
 /* Samples of the lines that contain all of the words. */
@@ -274,6 +282,27 @@ what_does_not_fit_is_counted(void)
 		show(&text);
 	ok(samples_with(&text, ";busy_loop", NULL) > deep_ + 20,
 	   "after a collection there is room again");
+	buffer_fini(&text.folded);
+}
+
+static void
+what_cannot_be_shown_is_counted(void)
+{
+	enum { MAX = 3000 };
+	struct profile *profile = begin(1000);
+	struct text text;
+
+	/* 40 stacks at least: all of them have some 6000 bytes. */
+	for (unsigned i = 1; i <= 40; i++)
+		deep(i, 10 * NS_PER_MS);
+	text = take_up_to(profile, MAX);
+	ok(!text.folded.err && text.folded.len <= MAX + 1 &&
+		   samples_with(&text, ";deep;", NULL) > 10,
+	   "%zu bytes of a profile that is longer", text.folded.len - 1);
+	is_u64(text.figures.dropped,
+	       text.figures.samples - samples_with(&text, ";", NULL),
+	       "the samples that are left out are dropped ones");
+	ok(text.figures.dropped > 10, "which are not few");
 	buffer_fini(&text.folded);
 }
 
@@ -635,6 +664,7 @@ main(void)
 	waiting_is_not_sampled();
 	one_at_a_time();
 	what_does_not_fit_is_counted();
+	what_cannot_be_shown_is_counted();
 	labels_cannot_break_lines();
 	each_thread_has_its_own();
 	begins_and_ends_at_any_time();

@@ -83,7 +83,6 @@ end(struct taking *taking)
 {
 	profile_end(taking->profile);
 	taking->took_ns = clock_mono_ns() - taking->begun_ns;
-	profile_figures(taking->profile, &taking->figures);
 }
 
 static void
@@ -95,6 +94,7 @@ run_end(struct request *request)
 	/* Nobody reads it where the client has left. */
 	if (!ck_pr_load_uint(&request->cancelled))
 		profile_write(taking->profile, &taking->body);
+	profile_figures(taking->profile, &taking->figures);
 	request_post(request, finish);
 }
 
