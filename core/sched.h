@@ -120,10 +120,6 @@ void sched_destroy(struct sched *sched);
 /* Any thread. Gives the task to the scheduler; never fails, never allocates.
  * From a worker it goes to the end of that worker's queue. */
 void sched_submit(struct sched *sched, struct task *task);
-/* From a running task: the one it made ready runs next on this worker, three
- * times in a row at most; then as sched_submit(). The slot holds one: what
- * was in it moves to the queue. */
-void sched_submit_next(struct sched *sched, struct task *task);
 
 /* Any thread: leaves parcel for the source's holder. Waking is separate, so
  * that many parcels need one wake. Publishes what the caller wrote before. */

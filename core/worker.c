@@ -88,7 +88,7 @@ overflow(struct worker *worker, struct task *task) ON_WORKER
 	struct injector *injector = &worker->sched->injector;
 
 	for (unsigned n = worker->queue.ring.size / 2; n > 0; n--) {
-		struct task *oldest = runq_steal(&worker->queue);
+		struct task *oldest = runq_take(&worker->queue);
 
 		if (!oldest)
 			break;
@@ -118,33 +118,12 @@ sched_submit(struct sched *sched, struct task *task)
 	worker_wake_one(sched);
 }
 
-void
-sched_submit_next(struct sched *sched, struct task *task)
-{
-	struct worker *worker;
-	struct task *out;
-
-	if (!worker_of(sched)) {
-		sched_submit(sched, task);
-		return;
-	}
-	worker = worker_self();
-	task->queued_ns = clock_mono_ns();
-	out = runq_push_next(&worker->queue, task);
-	if (out)
-		queue_task(worker, out);
-}
-
 /* ---- being behind ------------------------------------------------------- */
 
 /* Only within a run: what waits is looked at when it ends. */
 static void
 fall_behind(struct worker *worker) ON_WORKER
 {
-	struct task *next = runq_take_next(&worker->queue);
-
-	if (next)
-		queue_task(worker, next);
 	worker->behind = true;
 	parking_set_behind(&worker->sched->parking, worker->index);
 	worker_wake_one(worker->sched);
@@ -280,7 +259,7 @@ run_tasks(struct worker *worker) ON_WORKER
 	task = take_injected(worker);
 	for (unsigned n = 0; n < TASKS_PER_TURN; n++) {
 		if (!task)
-			task = runq_pop(&worker->queue);
+			task = runq_take(&worker->queue);
 		if (!task)
 			break;
 		now = run_task(worker, task, now);
@@ -305,7 +284,7 @@ steal_from(struct worker *worker, struct runq *victim) ON_WORKER
 	if (want > BATCH_MAX)
 		want = BATCH_MAX;
 	while (count < want && count < room) {
-		struct task *task = runq_steal(victim);
+		struct task *task = runq_take(victim);
 		bool fits;
 
 		if (!task)

@@ -23,8 +23,8 @@ empty_queue_gives_nothing(void)
 {
 	struct runq runq = new_runq(4);
 
-	ok(!runq_pop(&runq), "nothing to pop");
-	ok(!runq_steal(&runq), "nothing to steal");
+	ok(!runq_take(&runq), "nothing to pop");
+	ok(!runq_take(&runq), "nothing to steal");
 	ok(runq_is_empty(&runq) && runq_stealable(&runq) == 0, "it is empty");
 	is_u64(runq_room(&runq), 3, "a ring of 4 has room for 3");
 	runq_fini(&runq);
@@ -45,7 +45,7 @@ full_queue_refuses(void)
 		ok(pushed == sizes[i] - 1, "a ring of %u takes %u", sizes[i],
 		   sizes[i] - 1);
 		ok(runq_room(&runq) == 0, "then it has no room");
-		ok(runq_pop(&runq) && runq_push(&runq, &task),
+		ok(runq_take(&runq) && runq_push(&runq, &task),
 		   "one out, one in");
 		runq_fini(&runq);
 	}
@@ -62,48 +62,12 @@ order_holds_over_wraps(void)
 	while (out < ARRAY_LEN(tasks)) {
 		while (in < ARRAY_LEN(tasks) && runq_push(&runq, &tasks[in]))
 			in++;
-		ordered &= runq_pop(&runq) == &tasks[out++];
+		ordered &= runq_take(&runq) == &tasks[out++];
 		if (out < in)
-			ordered &= runq_steal(&runq) == &tasks[out++];
+			ordered &= runq_take(&runq) == &tasks[out++];
 	}
 	ok(ordered, "first in, first out, popped or stolen, over 1000 wraps");
 	ok(runq_is_empty(&runq), "and empty at the end");
-	runq_fini(&runq);
-}
-
-static void
-slot_goes_first_and_is_not_stealable(void)
-{
-	struct runq runq = new_runq(4);
-	struct task queued = { 0 }, first = { 0 }, second = { 0 };
-
-	ok(runq_push(&runq, &queued), "one is queued");
-	ok(!runq_push_next(&runq, &first), "the slot was free");
-	ok(runq_push_next(&runq, &second) == &first,
-	   "the newer one takes it, the older one comes out");
-	is_u64(runq_stealable(&runq), 1, "the slot is not stealable");
-	ok(runq_pop(&runq) == &second, "the slot goes first");
-	ok(runq_pop(&runq) == &queued, "then the ring");
-	ok(!runq_push_next(&runq, &first) && runq_take_next(&runq) == &first &&
-		   runq_is_empty(&runq),
-	   "the slot can be emptied");
-	runq_fini(&runq);
-}
-
-static void
-slot_wins_three_times_in_a_row(void)
-{
-	struct runq runq = new_runq(4);
-	struct task task = { 0 }, queued = { 0 };
-	unsigned wins = 0;
-
-	ok(runq_push(&runq, &queued), "one is queued");
-	while (wins < 100 && !runq_push_next(&runq, &task) &&
-	       runq_pop(&runq) == &task)
-		wins++;
-	is_u64(wins, NEXT_MAX, "the slot is refused after three");
-	ok(runq_pop(&runq) == &queued, "and the queue has its turn");
-	ok(!runq_push_next(&runq, &task), "after which the slot works again");
 	runq_fini(&runq);
 }
 
@@ -140,7 +104,7 @@ thief(void *argument)
 	uint64_t taken = 0;
 
 	while (!ck_pr_load_uint(&crowd.done)) {
-		struct task *task = runq_steal(&crowd.runq);
+		struct task *task = runq_take(&crowd.runq);
 
 		if (task) {
 			take_out(task);
@@ -164,7 +128,7 @@ put_in(unsigned long n, uint64_t *popped)
 		sched_yield();
 	ck_pr_store_uint(&item->queued, 1);
 	while (!runq_push(&crowd.runq, &item->task)) {
-		struct task *task = n % 64 ? runq_pop(&crowd.runq) : NULL;
+		struct task *task = n % 64 ? runq_take(&crowd.runq) : NULL;
 
 		if (task) {
 			take_out(task);
@@ -353,8 +317,6 @@ main(void)
 	empty_queue_gives_nothing();
 	full_queue_refuses();
 	order_holds_over_wraps();
-	slot_goes_first_and_is_not_stealable();
-	slot_wins_three_times_in_a_row();
 	every_task_is_taken_once(2, tasks);
 	every_task_is_taken_once(4, tasks);
 	injector_keeps_the_order();

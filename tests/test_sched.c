@@ -159,9 +159,7 @@ note(struct task *task)
 
 	if (noted->queued)
 		sched_submit(noted->sched, &noted->queued->task);
-	if (noted->next)
-		sched_submit_next(noted->sched, &noted->next->task);
-	else if (noted->repeats > 0 && noted->repeats--)
+	if (noted->repeats > 0 && noted->repeats--)
 		sched_submit(noted->sched, &noted->task);
 	notes.text[notes.count % (sizeof(notes.text) - 1)] = noted->name;
 	ck_pr_fence_store();
@@ -191,28 +189,6 @@ tasks_from_outside_run_in_order(void)
 	ok(!err && wait_for_count(&notes.count, 26), "26 tasks run");
 	is_str(notes.text, "abcdefghijklmnopqrstuvwxyz",
 	       "in the order of their submits, through a ring of 4");
-	stop_sched(sched);
-}
-
-static void
-slot_has_three_turns(void)
-{
-	struct sched *sched = new_sched(1, 0);
-	struct noted other = { .task.run = note, .name = '-' };
-	struct noted chain[6];
-	enum err err;
-
-	clear_notes();
-	for (int i = 0; i < 6; i++)
-		chain[i] = (struct noted){ .task.run = note,
-					   .sched = sched,
-					   .next = i < 5 ? &chain[i + 1] : NULL,
-					   .name = (char)('0' + i) };
-	chain[0].queued = &other;
-	sched_submit(sched, &chain[0].task);
-	err = sched_start(sched, NULL, NULL, NULL);
-	ok(!err && wait_for_count(&notes.count, 7), "a chain of six runs");
-	is_str(notes.text, "0123-45", "three in a row, then the queue");
 	stop_sched(sched);
 }
 
@@ -291,7 +267,7 @@ take_budget(void)
 
 /* False: somebody else has it in the scheduler, or there is no budget. */
 static bool
-submit_member(struct member *member, bool next)
+submit_member(struct member *member)
 {
 	if (!ck_pr_cas_uint(&member->queued, 0, 1))
 		return false;
@@ -299,10 +275,7 @@ submit_member(struct member *member, bool next)
 		ck_pr_store_uint(&member->queued, 0);
 		return false;
 	}
-	if (next)
-		sched_submit_next(mill.sched, &member->task);
-	else
-		sched_submit(mill.sched, &member->task);
+	sched_submit(mill.sched, &member->task);
 	return true;
 }
 
@@ -316,10 +289,10 @@ turn_mill(struct task *task)
 	if (!ck_pr_cas_uint(&member->queued, 1, 0))
 		ck_pr_inc_uint(&mill.wrong);
 	/* A wandering few, in bursts: full rings, then empty ones. */
-	submit_member(&mill.pool[(index * 5 + 1) % POOL], runs % 3 == 0);
+	submit_member(&mill.pool[(index * 5 + 1) % POOL]);
 	if (runs % 7 == 0) {
 		for (size_t i = 1; i < 12; i++)
-			submit_member(&mill.pool[(index + i) % POOL], false);
+			submit_member(&mill.pool[(index + i) % POOL]);
 	}
 	/* On few processors thieves get nowhere without it. */
 	if (runs % 32 == 0)
@@ -343,7 +316,7 @@ every_task_runs_once(unsigned workers, unsigned ring_size, uint64_t tasks)
 	for (size_t i = 0;
 	     ck_pr_load_64(&mill.done) < tasks && clock_mono_ns() < deadline;
 	     i++) {
-		submit_member(&mill.pool[i % POOL], false);
+		submit_member(&mill.pool[i % POOL]);
 		usleep(20);
 	}
 	sched_stop(mill.sched);
@@ -442,9 +415,6 @@ struct blocker {
 	struct task task;
 	struct sched *sched;
 	struct ping child;
-	bool next;   /* the child goes to the slot */
-	bool warns;  /* calls sched_expect_long() */
-	bool slices; /* calls sched_slice_over() all the time */
 	bool stolen;
 	uint64_t done;
 };
@@ -456,17 +426,10 @@ block_until_child_has_run(struct task *task)
 	uint64_t deadline = clock_mono_ns() + DEADLINE_NS;
 
 	blocker->child.task.run = answer;
-	if (blocker->next)
-		sched_submit_next(blocker->sched, &blocker->child.task);
-	else
-		sched_submit(blocker->sched, &blocker->child.task);
-	if (blocker->warns)
-		sched_expect_long();
+	sched_submit(blocker->sched, &blocker->child.task);
 	while (!ck_pr_load_64(&blocker->child.answered) &&
-	       clock_mono_ns() < deadline) {
-		if (blocker->slices)
-			(void)sched_slice_over();
-	}
+	       clock_mono_ns() < deadline)
+		ck_pr_stall();
 	blocker->stolen = ck_pr_load_64(&blocker->child.answered);
 	ck_pr_fence_store();
 	ck_pr_store_64(&blocker->done, 1);
@@ -475,31 +438,15 @@ block_until_child_has_run(struct task *task)
 static void
 idle_worker_takes_what_a_busy_one_has(void)
 {
-	static const struct {
-		const char *name;
-		bool next, warns, slices;
-	} cases[] = {
-		{ "from the queue", false, false, false },
-		{ "from the slot, before a long slice", true, true, false },
-		{ "from the slot, when the slice is over", true, false, true },
-	};
+	struct blocker blocker = { .task.run = block_until_child_has_run,
+				   .sched = started_sched(2, 0) };
 
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct blocker blocker = {
-			.task.run = block_until_child_has_run,
-			.sched = started_sched(2, 0),
-			.next = cases[i].next,
-			.warns = cases[i].warns,
-			.slices = cases[i].slices,
-		};
-
-		sched_submit(blocker.sched, &blocker.task);
-		ok(wait_for_count(&blocker.done, 1) && blocker.stolen, "%s",
-		   cases[i].name);
-		sched_stop(blocker.sched);
-		is_u64(total(blocker.sched).stolen, 1, "one was stolen");
-		sched_destroy(blocker.sched);
-	}
+	sched_submit(blocker.sched, &blocker.task);
+	ok(wait_for_count(&blocker.done, 1) && blocker.stolen,
+	   "what waits behind a long task is stolen");
+	sched_stop(blocker.sched);
+	is_u64(total(blocker.sched).stolen, 1, "once");
+	sched_destroy(blocker.sched);
 }
 
 /* A burst that is over before the first worker that it wakes is awake. */
@@ -630,7 +577,6 @@ main(void)
 	wrong_options_are_refused();
 	workers_begin_and_end();
 	tasks_from_outside_run_in_order();
-	slot_has_three_turns();
 	busy_queue_does_not_starve_the_injector();
 	every_task_runs_once(4, 2, tasks);
 	every_task_runs_once(3, 4, tasks);
