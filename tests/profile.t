@@ -226,10 +226,17 @@ subtest 'deploys, and threads that come and go' => sub {
             expect(Service::admin($server, DELETE => "/v1/admin/services/$name?purge=1"), qr/^204$/);
         }
     });
-    my $reply = profile('?seconds=2&hz=1000');
+    my $slow      = qr/^slow-\d;route PUT \/v1\/admin\/services\/\{service\};slow;/m;
+    my $committer = qr/^commit-new\d;/m;
+    my $reply;
+    # Where the machine is busy some of them may have no time in one.
+    for (1 .. 5) {
+        $reply = profile('?seconds=2&hz=1000');
+        last if $reply->{content} =~ $slow && $reply->{content} =~ $committer;
+    }
     is $reply->{status}, 200, 'at the highest rate';
-    like $reply->{content}, qr/^slow-\d;route PUT \/v1\/admin\/services\/\{service\};slow;/m, 'a slow thread';
-    like $reply->{content}, qr/^commit-new\d;/m, 'a committer that came meanwhile';
+    like $reply->{content}, $slow, 'a slow thread';
+    like $reply->{content}, $committer, 'a committer that came meanwhile';
 };
 
 my @status = done();

@@ -108,6 +108,7 @@ WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < :n) SEL
 
 -- GET /sorted/{n}
 -- reply: one
+-- timeout: 1m
 WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < :n)
 SELECT x FROM c ORDER BY x % 1000, x DESC;
 

@@ -118,7 +118,7 @@ sub ends {
     my $begin = time;
     # The one that asks is in flight itself.
     my ($busy, $flying);
-    my $ended = $server->wait_until($seconds // 2, sub {
+    my $ended = $server->wait_until($seconds // 5, sub {
         my $metrics = $server->metrics;
         $busy   = $server->metric('jackdaw_database_readers_busy', undef, $metrics) // 'unknown';
         $flying = $server->metric('jackdaw_http_requests_in_flight', undef, $metrics) // 'unknown';
