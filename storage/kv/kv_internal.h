@@ -8,6 +8,7 @@
  *   kv_read.c    snapshots, look-ups, scans
  *   kv_commit.c  a batch: begin, apply, commit, publish; or halves
  *   kv_write.c   what each operation does
+ *   kv_found.c   what stands under a key, and something else in its place
  *   kv_space.c   the quota, and the room on the disk
  *   kv_evict.c   making room in a volatile store
  *   kv_sweep.c   removing what has expired
@@ -177,7 +178,8 @@ void kv_state_close(struct kv *kv, bool clean);
 /* True on success; keeps the first failure, which ends the transaction. */
 bool kv_check(struct kv *kv, int rc);
 
-/* What stands under a key. Points into the transaction: any change ends it. */
+/* kv_found.c: what stands under a key. Points into the transaction: any change
+ * ends it. */
 struct kv_found {
 	bool stored; /* in the file, perhaps expired */
 	bool live;
