@@ -166,6 +166,9 @@ struct kv_write {
 	 * failed. */
 	bool atomic;
 	unsigned failed;
+	/* Of the values in all outs together, in bytes: one that would pass
+	 * it is ERR_TOO_LARGE. The first always fits. 0: no limit. */
+	uint64_t out_max;
 };
 
 /* Fills item.ops and item.bytes, clears what is Out. Keys are 1 to KV_KEY_MAX

@@ -174,17 +174,12 @@ write_done(struct lane_item *item)
 
 /* Submits and waits. The write as a whole; each op has its own outcome. */
 __attribute__((unused)) static enum err
-store_write_failed(struct store *store, struct kv_op *ops, unsigned count,
-		   bool atomic, unsigned *failed)
+store_submit(struct store *store, struct kv_write *write)
 {
-	struct waiting_write waiting = {
-		.write = { .item.done = write_done,
-			   .ops = ops,
-			   .count = count,
-			   .atomic = atomic },
-	};
+	struct waiting_write waiting = { .write = *write };
 	enum err err;
 
+	waiting.write.item.done = write_done;
 	sem_init(&waiting.done, 0, 0);
 	err = kv_submit(store->kv, &waiting.write);
 	if (err == ERR_OK) {
@@ -193,8 +188,21 @@ store_write_failed(struct store *store, struct kv_op *ops, unsigned count,
 		err = waiting.write.item.err;
 	}
 	sem_destroy(&waiting.done);
+	write->failed = waiting.write.failed;
+	return err;
+}
+
+__attribute__((unused)) static enum err
+store_write_failed(struct store *store, struct kv_op *ops, unsigned count,
+		   bool atomic, unsigned *failed)
+{
+	struct kv_write write = { .ops = ops,
+				  .count = count,
+				  .atomic = atomic };
+	enum err err = store_submit(store, &write);
+
 	if (failed)
-		*failed = waiting.write.failed;
+		*failed = write.failed;
 	return err;
 }
 

@@ -580,6 +580,58 @@ an_atomic_write_that_succeeds_changes_all(void)
 	   "all is done");
 }
 
+static void
+free_outs(struct kv_op *ops, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		free(ops[i].out_memory);
+}
+
+/* Ten bytes of values in three keys. */
+static unsigned
+make_reads(struct kv_op ops[4])
+{
+	need(store_put(&store, "out/a", "aaaa") == ERR_OK &&
+		     store_put(&store, "out/b", "bbbb") == ERR_OK &&
+		     store_put(&store, "out/c", "cc") == ERR_OK,
+	     "cannot put");
+	ops[0] = op_of(KV_PUT, "out/new", "new");
+	ops[1] = op_of(KV_GETDEL, "out/a", NULL);
+	ops[2] = op_of(KV_GET, "out/b", NULL);
+	ops[3] = op_of(KV_GETDEL, "out/c", NULL);
+	return 4;
+}
+
+static void
+values_beyond_out_max_fail_before_anything_is_done(void)
+{
+	struct kv_op ops[4];
+	struct kv_write write = { .ops = ops, .atomic = true, .out_max = 9 };
+	enum err err;
+
+	write.count = make_reads(ops);
+	err = store_submit(&store, &write);
+	free_outs(ops, write.count);
+	ok(err == ERR_TOO_LARGE && write.failed == 3, "a byte too much");
+	ok(has_value(&store, "out/a", "aaaa") &&
+		   has_value(&store, "out/c", "cc") && !seq_of("out/new"),
+	   "nothing was done");
+	write.count = make_reads(ops);
+	write.out_max = 10;
+	err = store_submit(&store, &write);
+	free_outs(ops, write.count);
+	ok(err == ERR_OK && !seq_of("out/a") && seq_of("out/new"),
+	   "as many as there may be");
+	write = (struct kv_write){ .ops = ops, .atomic = true, .out_max = 1 };
+	ops[0] = op_of(KV_GETDEL, "out/b", NULL);
+	write.count = 1;
+	err = store_submit(&store, &write);
+	ok(err == ERR_OK && bytes_equal(ops[0].out.value, bytes_of("bbbb")) &&
+		   !seq_of("out/b"),
+	   "the first always fits");
+	free_outs(ops, 1);
+}
+
 /* ---- many writers ------------------------------------------------------- */
 
 enum { WRITERS = 4 };
@@ -741,6 +793,7 @@ main(void)
 	without_atomic_each_has_its_own_outcome();
 	an_atomic_write_that_fails_changes_nothing();
 	an_atomic_write_that_succeeds_changes_all();
+	values_beyond_out_max_fail_before_anything_is_done();
 	increments_of_many_add_up();
 	store_close(&store);
 

@@ -15,7 +15,12 @@
 enum {
 	/* Read in place below this: about 20 us of parsing. */
 	IN_PLACE_BYTES = 4096,
-	RESULTS_MAX = 64 << 20,
+	/* Of the values that it reads: as much as /v1/sql answers with. */
+	OUT_MAX = 16 << 20,
+	/* A control byte takes six characters, and all that stands beside a
+	 * value, its type above all, has room in the rest. */
+	ESCAPED = 6,
+	RESULT_MAX = 2048,
 };
 
 struct batch {
@@ -214,11 +219,25 @@ put_result(struct json *json, const struct kv_op *op)
 	json_object_end(json);
 }
 
+/* How many bytes all values have together: OUT_MAX, or one value. */
 static size_t
+value_bytes(const struct batch *batch)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < batch->count; i++)
+		bytes += batch->ops[i].out.value.len;
+	return bytes;
+}
+
+/* What fits was found out before the commit: this is only a bound. */
+static void
 put_results(struct batch *batch)
 {
 	struct json json;
 
+	buffer_init(&batch->results, ESCAPED * value_bytes(batch) +
+					     RESULT_MAX * (batch->count + 1));
 	json_begin(&json, &batch->results);
 	json_object_begin(&json);
 	json_name(&json, "results");
@@ -228,7 +247,6 @@ put_results(struct batch *batch)
 	json_array_end(&json);
 	json_object_end(&json);
 	buffer_add(&batch->results, "\n", 1);
-	return batch->results.len;
 }
 
 static void
@@ -237,6 +255,11 @@ send_results(struct request *request) ON_WORKER
 	struct batch *batch = request->work;
 	struct reply reply;
 
+	/* No memory, but it is done: no status says that. */
+	if (batch->results.err) {
+		reply_gone(request);
+		return;
+	}
 	reply_begin(&reply, request, 200);
 	reply_header(&reply, "Content-Type", bytes_of("application/json"));
 	reply_send_buffer(&reply, &batch->results);
@@ -252,31 +275,38 @@ run_results(struct task *task)
 	request_post(request, send_results);
 }
 
+/* Why the operation failed, in out. */
+static void
+put_reason(const struct kv_op *op, enum err err, char out[80])
+{
+	if (err != ERR_TOO_LARGE)
+		snprintf(out, 80, "%s", err_text(err));
+	else if (op->kind == KV_GET || op->kind == KV_GETDEL)
+		snprintf(out, 80, "the values are larger than %d bytes in all",
+			 OUT_MAX);
+	else
+		snprintf(out, 80, "the value would be larger than %llu bytes",
+			 (unsigned long long)op->value_max);
+}
+
 static void
 send_failure(struct request *request) ON_WORKER
 {
 	const struct batch *batch = request->work;
 	enum err err = request->write.item.err;
-	const char *code, *detail = err_text(err);
+	unsigned failed = request->write.failed;
+	const char *code;
 	unsigned status = http_status(err, &code);
+	char reason[80];
+
+	put_reason(&batch->ops[failed], err, reason);
 
 	if (err == ERR_FAULT || err == ERR_FULL || err == ERR_NOMEM)
 		reply_error(request, err);
 	else
-		reply_problem_index(
-			request, status, code, (int)request->write.failed,
-			"operation %u of %u: %s; nothing was done",
-			request->write.failed, batch->count, detail);
-}
-
-static size_t
-result_bytes(const struct batch *batch)
-{
-	size_t bytes = 0;
-
-	for (unsigned i = 0; i < batch->count; i++)
-		bytes += 64 + batch->ops[i].out.value.len;
-	return bytes;
+		reply_problem_index(request, status, code, (int)failed,
+				    "operation %u of %u: %s; nothing was done",
+				    failed, batch->count, reason);
 }
 
 static void
@@ -288,7 +318,8 @@ after_commit(struct request *request) ON_WORKER
 		send_failure(request);
 		return;
 	}
-	if (result_bytes(batch) > IN_PLACE_BYTES * 4) {
+	if (value_bytes(batch) + 64 * (size_t)batch->count >
+	    IN_PLACE_BYTES * 4) {
 		request_wait_task(request, run_results);
 		return;
 	}
@@ -324,6 +355,7 @@ read_body(struct request *request) ON_WORKER
 	request->write.ops = batch->ops;
 	request->write.count = batch->count;
 	request->write.atomic = true;
+	request->write.out_max = OUT_MAX;
 	return true;
 }
 
@@ -361,7 +393,6 @@ kv_batch(struct request *request)
 		reply_error(request, ERR_NOMEM);
 		return;
 	}
-	buffer_init(&batch->results, RESULTS_MAX);
 	request->work = batch;
 	request->free_work = free_batch;
 	if (request->body_len > IN_PLACE_BYTES)

@@ -268,6 +268,7 @@ run_chunk(struct task *task)
 	request->write.ops = import->ops;
 	request->write.count = import->count;
 	request->write.atomic = false;
+	request->write.out_max = 0;
 	err = request_pass_write(request, after_chunk);
 	if (err) {
 		request->write.item.err = err;

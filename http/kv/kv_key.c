@@ -300,6 +300,7 @@ submit(struct request *request, void (*finish)(struct request *)) ON_WORKER
 	request->write.ops = &request->op;
 	request->write.count = 1;
 	request->write.atomic = false;
+	request->write.out_max = 0;
 	/* Answered already where it was refused. */
 	(void)!request_wait_write(request, finish);
 }

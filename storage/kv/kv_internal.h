@@ -72,6 +72,10 @@ struct kv_batch {
 	bool changed; /* there is something to commit */
 	bool refused; /* something was ERR_FULL */
 
+	/* Of the write in progress: bytes of values in its outs, and how many
+	 * there may be. */
+	uint64_t out, out_max;
+
 	/* An atomic write in progress notes what it changes. */
 	bool undoable;
 	struct kv_undo *undo;

@@ -297,11 +297,24 @@ touch(struct kv *kv, struct kv_op *op, struct kv_found *old)
 	return err;
 }
 
+/* The first value always fits, whatever the limits were when it was put. */
+static bool
+take_room(struct kv_batch *batch, size_t len)
+{
+	if (batch->out && batch->out + len > batch->out_max)
+		return false;
+	batch->out += len;
+	return true;
+}
+
+/* Refused before it is copied, and before getdel() changes anything. */
 static enum err
 get(struct kv *kv, struct kv_op *op, const struct kv_found *found)
 {
 	if (!found->live)
 		return ERR_NOTFOUND;
+	if (!take_room(&kv->batch, found->record.value.len))
+		return ERR_TOO_LARGE;
 	op->out = found->record;
 	op->out_memory = joined(found, (struct bytes){ 0 }, &op->out);
 	if (!op->out_memory)
@@ -407,6 +420,8 @@ void
 kv_apply(struct kv *kv, struct kv_write *write)
 {
 	write->item.err = ERR_OK;
+	kv->batch.out = 0;
+	kv->batch.out_max = write->out_max ? write->out_max : UINT64_MAX;
 	/* One operation alone changes nothing when it fails. */
 	kv->batch.undoable = write->atomic && write->count > 1;
 	for (unsigned i = 0; i < write->count && !kv->batch.rc; i++) {

@@ -280,6 +280,12 @@ sub rss {
     return _slurp("/proc/$self->{pid}/status") =~ /^VmRSS:\s+(\d+) kB/m ? $1 * 1024 : undef;
 }
 
+# The most that it ever had.
+sub most_rss {
+    my ($self) = @_;
+    return _slurp("/proc/$self->{pid}/status") =~ /^VmHWM:\s+(\d+) kB/m ? $1 * 1024 : undef;
+}
+
 # Descriptors that the daemon holds.
 sub descriptors {
     my ($self) = @_;
