@@ -67,6 +67,11 @@ subtest 'every kind' => sub {
 subtest 'the empty batch' => sub {
     like batch('[]')->{content}, qr/^\{"results":\[\]\}$/, 'does nothing';
     is batch('[]')->{status}, 200, 'well';
+    # One connection, so that one request object is used again.
+    is batch('[{"delete":"nothing"}]')->{status}, 404, 'a batch that fails';
+    like batch('[]')->{content}, qr/^\{"results":\[\]\}$/, 'does not speak for the next';
+    is batch('[{"delete":"nothing"}]')->{status}, 404, 'once more';
+    like batch(' ' x 5000 . '[]')->{content}, qr/^\{"results":\[\]\}$/, 'nor for a long one with nothing in it';
 };
 
 subtest 'all or nothing' => sub {

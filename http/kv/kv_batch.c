@@ -310,14 +310,10 @@ send_failure(struct request *request) ON_WORKER
 }
 
 static void
-after_commit(struct request *request) ON_WORKER
+answer(struct request *request) ON_WORKER
 {
 	struct batch *batch = request->work;
 
-	if (request->write.item.err) {
-		send_failure(request);
-		return;
-	}
 	if (value_bytes(batch) + 64 * (size_t)batch->count >
 	    IN_PLACE_BYTES * 4) {
 		request_wait_task(request, run_results);
@@ -325,6 +321,15 @@ after_commit(struct request *request) ON_WORKER
 	}
 	put_results(batch);
 	send_results(request);
+}
+
+static void
+after_commit(struct request *request) ON_WORKER
+{
+	if (request->write.item.err)
+		send_failure(request);
+	else
+		answer(request);
 }
 
 /* ---- the request -------------------------------------------------------- */
@@ -377,6 +382,10 @@ run_read(struct task *task) ON_WORKER
 		request_post(request, send_wrong);
 		return;
 	}
+	if (!request->write.count) {
+		request_post(request, answer);
+		return;
+	}
 	err = request_pass_write(request, after_commit);
 	if (err) {
 		request->write.item.err = err;
@@ -400,7 +409,7 @@ kv_batch(struct request *request)
 	else if (!read_body(request))
 		send_wrong(request);
 	else if (!batch->count)
-		after_commit(request);
+		answer(request);
 	else
 		(void)!request_wait_write(request, after_commit);
 }
