@@ -40,9 +40,8 @@ is_token(struct bytes name)
 	return name.len > 0;
 }
 
-/* Field values hold no control bytes but tabs (RFC 9110, section 5.5). */
-static bool
-has_control(struct bytes value)
+bool
+guard_has_control(struct bytes value)
 {
 	const unsigned char *c = value.data;
 
@@ -170,7 +169,7 @@ guard_field(struct headers *headers, struct bytes name, struct bytes value)
 		guard_refuse(headers, 400,
 			     "a header name is empty or has a blank "
 			     "or a control byte in it");
-	else if (has_control(value))
+	else if (guard_has_control(value))
 		guard_refuse(headers, 400,
 			     "a header value has a control byte in it");
 	else

@@ -49,6 +49,9 @@ void guard_refuse(struct headers *headers, unsigned status, const char *why);
 MUST_CHECK bool guard_end(struct headers *headers, bool http10,
 			  struct bytes target, bool is_options);
 
+/* Field values hold no control bytes but tabs (RFC 9110, section 5.5). */
+MUST_CHECK bool guard_has_control(struct bytes value);
+
 /* Takes the scheme and authority off an absolute-form target. False where
  * what remains does not begin with "/", or "*" for OPTIONS. */
 MUST_CHECK bool guard_target_path(struct bytes *target, bool is_options);

@@ -38,7 +38,7 @@ subtest 'every kind' => sub {
     my $old = tag('kind/old');
     my @results = results(batch(
         { put => 'kind/text', value => "\x{20ac}", type => 'text/x-euro' },
-        { put => 'kind/bytes', base64 => encode_base64("\0\xff", '') },
+        { put => 'kind/bytes', base64 => encode_base64("\0\xff", ''), type => { base64 => encode_base64("x/\t\xff", '') } },
         { get => 'kind/old' },
         { get => 'kind/text' },
         { get => 'kind/nothing' },
@@ -52,6 +52,7 @@ subtest 'every kind' => sub {
     is content('kind/text'), "\xe2\x82\xac", 'put: text is UTF-8';
     is $server->get("$kv/kind/text")->{headers}{'content-type'}, 'text/x-euro', 'put: its type';
     is content('kind/bytes'), "\0\xff", 'put: base64';
+    is $server->get("$kv/kind/bytes")->{headers}{'content-type'}, "x/\t\xff", 'put: a type in base64';
     is decode_base64($results[2]{base64} // ''), "old\xff", 'get: bytes';
     is $results[2]{etag}, $old, 'get: its ETag';
     is $results[2]{type}, 'text/plain', 'get: its type';

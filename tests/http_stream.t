@@ -104,6 +104,22 @@ subtest "$n records there and back" => sub {
     ok export('copy') eq $text, 'and is exported alike';
 };
 
+# All that a header can have.
+subtest 'types' => sub {
+    my @types = ("text/plain;\tcharset=utf-8", "text/\xc3\xa4", "text/pl\xe4in", "\x80\xff", 'x' x 255);
+    $server->put("/v1/kv/cache/type/$_", 'v', { 'Content-Type' => $types[$_] }) for 0 .. $#types;
+    my $text = export('cache');
+    my $reply = import_lines('copy', $text);
+    is $reply->{status}, 200, 'an export with any types is imported' or diag $reply->{content};
+    is $server->get("/v1/kv/copy/type/$_")->{headers}{'content-type'}, $types[$_], "type $_" for 0 .. $#types;
+    is $server->delete("/v1/kv/$_->[0]/type/$_->[1]")->{status}, 204, 'away with it'
+        for map { my $i = $_; map { [$_, $i] } qw(cache copy) } 0 .. $#types;
+    for my $bad ("a\x7f", "a\0b", "a\r\nb: c", { base64 => 'YQo=' }, { base64 => 'a' }, 'x' x 256) {
+        is_problem(import_lines('copy', line(key => 'bad', value => 'v', type => $bad)), 400, 'bad_request',
+            'not ' . JSON::PP->new->allow_nonref->encode($bad));
+    }
+};
+
 subtest 'lifetimes' => sub {
     $server->put('/v1/kv/cache/ttl?ttl=1h', 'v', { 'Content-Type' => 'text/plain' });
     my $text = export('cache');

@@ -85,7 +85,7 @@ read_op(struct json_read *read, json_t *object, struct kv_op *op)
 {
 	op->by = 1;
 	if (!read_verb(read, object, op) ||
-	    !json_read_text(read, object, "type", &op->type) ||
+	    !json_read_type(read, object, &op->type) ||
 	    !json_read_ttl(read, object, op) ||
 	    !json_read_i64(read, object, "by", &op->by) ||
 	    !json_read_i64(read, object, "initial", &op->initial) ||
@@ -95,8 +95,6 @@ read_op(struct json_read *read, json_t *object, struct kv_op *op)
 		return false;
 	if ((op->kind == KV_PUT || op->kind == KV_APPEND) &&
 	    !json_read_value(read, object, &op->value))
-		return false;
-	if (!json_type_is_good(read, op->type))
 		return false;
 	if (op->kind == KV_TOUCH && !op->has_ttl) {
 		snprintf(read->wrong, sizeof(read->wrong),

@@ -72,8 +72,7 @@ read_members(struct json_read *read, struct kv_op *op)
 	    !json_read_key(read, json_object_get(read->root, "key"),
 			   &op->key) ||
 	    !json_read_value(read, read->root, &op->value) ||
-	    !json_read_text(read, read->root, "type", &op->type) ||
-	    !json_type_is_good(read, op->type) ||
+	    !json_read_type(read, read->root, &op->type) ||
 	    !json_read_ttl(read, read->root, op) ||
 	    !json_read_i64(read, read->root, "expires", &expires))
 		return false;

@@ -6,6 +6,7 @@
 #include "core/base64.h"
 #include "core/units.h"
 #include "http/conditional.h"
+#include "http/guard.h"
 
 __attribute__((format(printf, 2, 3))) static bool
 wrong(struct json_read *read, const char *format, ...)
@@ -240,15 +241,20 @@ json_read_ttl(struct json_read *read, const json_t *object, struct kv_op *op)
 }
 
 bool
-json_type_is_good(struct json_read *read, struct bytes type)
+json_read_type(struct json_read *read, json_t *object, struct bytes *out)
 {
-	const unsigned char *c = type.data;
+	json_t *member = json_object_get(object, "type");
 
-	for (size_t i = 0; i < type.len; i++)
-		if (c[i] < 0x20 || c[i] > 0x7e)
-			return wrong(read, "\"type\" has a character in it "
-					   "that no header can have");
-	return type.len <= KV_TYPE_MAX ||
+	if (read->wrong[0])
+		return false;
+	if (!member)
+		return true;
+	if (!json_read_bytes(read, member, "type", out))
+		return false;
+	if (guard_has_control(*out))
+		return wrong(read, "\"type\" has a character in it that no "
+				   "header can have");
+	return out->len <= KV_TYPE_MAX ||
 	       wrong(read, "\"type\" is longer than %d bytes", KV_TYPE_MAX);
 }
 

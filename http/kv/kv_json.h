@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading JSON bodies, and keys and values in JSON both ways.
+ * Reading JSON bodies, and keys, values and types in JSON both ways.
  *
  * Bytes that are UTF-8 are a string; others are {"base64":"..."}. A value may
  * also stand as a member `base64` beside the key, instead of `value`.
@@ -51,8 +51,10 @@ MUST_CHECK bool json_read_key(struct json_read *read, json_t *value,
  * or an array of these. */
 MUST_CHECK bool json_read_condition(struct json_read *read, json_t *object,
 				    const char *name, struct kv_condition *out);
-/* Can stand in a header: up to KV_TYPE_MAX printable ASCII characters. */
-MUST_CHECK bool json_type_is_good(struct json_read *read, struct bytes type);
+/* The member `type`: up to KV_TYPE_MAX bytes that a header can have, as a PUT
+ * takes them. */
+MUST_CHECK bool json_read_type(struct json_read *read, json_t *object,
+			       struct bytes *out);
 MUST_CHECK bool json_read_ttl(struct json_read *read, const json_t *object,
 			      struct kv_op *op);
 
