@@ -63,6 +63,28 @@ my $fast = File::Temp->newdir(-w '/dev/shm' ? (DIR => '/dev/shm') : ());
     is $server->stop, 0, 'store full: it ends in order';
 }
 
+# Lines of one group of an import, of which the first does not fit.
+{
+    my $conf = "store main { kind = durable max_size = \"1M\" }\nlimits { max_value = \"32K\" }";
+    my $server = Jackdaw->start(dir => "$fast/import", conf => $conf);
+    my $n = 0;
+    for my $size (30_000, 4000, 1000) {
+        1 while $n < 2000 && $server->put('/v1/kv/main/f' . $n++, 'v' x $size)->{status} == 201;
+    }
+    my $line = sub { return sprintf qq({"key":"%s","value":"%s"}\n), $_[0], 'v' x $_[1] };
+    for my $behind ($line->('long', (32 << 10) + 1), "{\n", $line->('small', 1)) {
+        my $reply = $server->put('/v1/kv/main/?op=import', $line->('first', 20_000) . $line->('second', 1) . $behind);
+        my $name = 'import into a full store, behind it ' . substr $behind, 0, 12;
+        my $problem = Jackdaw::is_problem($reply, 507, 'storage_full', $name);
+        like $problem->{detail}, qr/^line 1: /, "$name: the first that did not fit is named";
+        my ($told) = ($problem->{detail} // '') =~ /; records imported: (\d+)$/;
+        my $in = grep { $server->get("/v1/kv/main/$_")->{status} == 200 } qw(first second long small);
+        is $told, $in, "$name: as many are in as it says";
+        $server->delete("/v1/kv/main/$_") for qw(second small);
+    }
+    is $server->stop, 0, 'a full store: it ends in order';
+}
+
 SKIP: {
     my $disk = File::Temp->newdir;
     skip 'mounting a small disk is not permitted', 1

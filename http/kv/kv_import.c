@@ -52,12 +52,19 @@ free_import(void *work)
 
 /* ---- lines -------------------------------------------------------------- */
 
-static bool
-refuse_line(struct import *import, unsigned status, const char *why)
+static void
+refuse(struct import *import, uint64_t line, unsigned status, const char *why)
 {
 	import->status = status;
 	snprintf(import->wrong, sizeof(import->wrong), "line %llu: %s",
-		 (unsigned long long)import->line, why);
+		 (unsigned long long)line, why);
+}
+
+/* The one that was just read. */
+static bool
+refuse_line(struct import *import, unsigned status, const char *why)
+{
+	refuse(import, import->line, status, why);
 	return false;
 }
 
@@ -173,13 +180,11 @@ send_wrong(struct request *request) ON_WORKER
 
 	if (request->body_complete)
 		reply_problem(request, import->status, NULL,
-			      "%s; records imported before it: %llu",
-			      import->wrong,
+			      "%s; records imported: %llu", import->wrong,
 			      (unsigned long long)import->imported);
 	else
 		reply_cut_problem(request, import->status, NULL,
-				  "%s; records imported before it: %llu",
-				  import->wrong,
+				  "%s; records imported: %llu", import->wrong,
 				  (unsigned long long)import->imported);
 }
 
@@ -200,27 +205,26 @@ send_counts(struct request *request) ON_WORKER
 	reply_send_copy(&reply, (struct bytes){ body, (size_t)len });
 }
 
-/* The commit of a chunk failed, or one of its lines did. */
+/* The commit of a chunk failed, or some of its lines did: then the first of
+ * them is named. One that could not be read stands behind all of these. */
 static void
 count_chunk(struct import *import, enum err err)
 {
+	unsigned first = import->count;
 	const char *code;
 
 	for (unsigned i = 0; i < import->count; i++) {
-		enum err failed = err ? err : import->ops[i].err;
-
-		if (!failed) {
+		if (!err && !import->ops[i].err)
 			import->imported++;
-			continue;
-		}
-		if (!import->status || import->status == 400) {
-			import->status = http_status(failed, &code);
-			snprintf(import->wrong, sizeof(import->wrong),
-				 "line %llu: %s",
-				 (unsigned long long)import->lines[i],
-				 err_text(failed));
-		}
+		else if (first == import->count)
+			first = i;
 	}
+	if (first == import->count)
+		return;
+	if (!err)
+		err = import->ops[first].err;
+	refuse(import, import->lines[first], http_status(err, &code),
+	       err_text(err));
 }
 
 static void run_chunk(struct task *task);
