@@ -43,19 +43,21 @@ reply_begin(struct reply *reply, struct request *request, unsigned status)
 	put_date(reply);
 }
 
-void
+bool
 reply_field(struct reply *reply, struct bytes name, struct bytes value)
 {
 	char *out = reply->head + reply->len;
 
-	if (value.len == 0 ||
-	    reply->len + 2 + name.len + 2 + value.len > HEAD_MAX)
-		return;
+	if (value.len == 0)
+		return true;
+	if (reply->len + 2 + name.len + 2 + value.len > HEAD_MAX)
+		return false;
 	out = mempcpy(out, "\r\n", 2);
 	out = mempcpy(out, name.data, name.len);
 	out = mempcpy(out, ": ", 2);
 	out = mempcpy(out, value.data, value.len);
 	reply->len = (size_t)(out - reply->head);
+	return true;
 }
 
 void

@@ -25,14 +25,14 @@ struct reply {
 
 void reply_begin(struct reply *reply, struct request *request,
 		 unsigned status) ON_WORKER;
-/* A line that does not fit is left out: only Link can be that long. Names are
- * constants: their lengths are taken where they stand. */
-void reply_field(struct reply *reply, struct bytes name, struct bytes value);
+/* False: the line does not fit and is left out. Only Link can be that long.
+ * Names are constants: their lengths are taken where they stand. */
+bool reply_field(struct reply *reply, struct bytes name, struct bytes value);
 
-static inline void
+static inline bool
 reply_header(struct reply *reply, const char *name, struct bytes value)
 {
-	reply_field(reply, bytes_of(name), value);
+	return reply_field(reply, bytes_of(name), value);
 }
 
 void reply_headerf(struct reply *reply, const char *name, const char *format,

@@ -225,6 +225,16 @@ subtest 'NDJSON' => sub {
     like $reply->{content}, qr{^\{"key":"lines/3".*\n\{"key":"lines/4".*\n\z}, 'which goes on';
     (undef, $reply) = scan('prefix=nothing/', $accept);
     is "$reply->{status} $reply->{content}", '200 ', 'no item, no line';
+    my $long = "\xff\xfe" x 120;
+    put($long . $_ x 240) for 'a', 'b';
+    my $query = 'limit=1&prefix=' . Jackdaw::encode($long);
+    (undef, $reply) = scan($query, $accept);
+    is_problem($reply, 414, 'too_large', 'a cursor too long for Link is not left out');
+    ($json, $reply) = scan($query);
+    is $reply->{status}, 200, 'in JSON it is no matter';
+    ok defined $json->{next}, 'as it is in the page';
+    (undef, $reply) = scan("$query&cursor=$json->{next}", $accept);
+    is "$reply->{status} " . ($reply->{content} =~ tr/\n//), '200 1', 'the last page needs none';
     for my $accept ('*/*', 'application/*', 'text/html, application/json;q=0.9', '') {
         (undef, $reply) = scan('prefix=lines/', { Accept => $accept });
         is $reply->{headers}{'content-type'}, 'application/json', "Accept: $accept";

@@ -321,12 +321,13 @@ free_scan(void *work) ON_WORKER
 	free(scan);
 }
 
-/* The same request with the cursor in it. */
-static void
+/* The same request with the cursor in it. False: a head has no room for it. */
+static bool
 put_link(struct reply *reply, const struct request *request, const char *cursor)
 {
 	struct buffer link;
 	struct bytes rest = request->query;
+	bool fits;
 
 	buffer_init(&link, HEAD_MAX);
 	buffer_add_str(&link, "<");
@@ -346,10 +347,10 @@ put_link(struct reply *reply, const struct request *request, const char *cursor)
 				       rest.len - len };
 	}
 	buffer_add_str(&link, ">; rel=\"next\"");
-	if (!link.err)
-		reply_header(reply, "Link",
-			     (struct bytes){ link.data, link.len });
+	fits = !link.err && reply_header(reply, "Link",
+					 (struct bytes){ link.data, link.len });
 	buffer_fini(&link);
+	return fits;
 }
 
 static void
@@ -386,8 +387,15 @@ finish(struct request *request) ON_WORKER
 		     bytes_of(scan->ndjson ? "application/x-ndjson"
 					   : "application/json"));
 	reply_header(&reply, "Cache-Control", bytes_of("no-store"));
-	if (scan->more)
-		put_link(&reply, request, cursor);
+	/* Lines have no other place for the cursor: without it their page would
+	 * look like the last one. */
+	if (scan->more && !put_link(&reply, request, cursor) && scan->ndjson) {
+		reply_problem(request, 414, NULL,
+			      "the Link to the next page is too long for a "
+			      "head: ask for application/json, which has the "
+			      "cursor in \"next\"");
+		return;
+	}
 	reply_send_buffer(&reply, &scan->page);
 }
 
