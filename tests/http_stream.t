@@ -349,5 +349,25 @@ subtest 'abandoned' => sub {
     ok $readers, 'no snapshot is kept';
 };
 
+# A record is read whatever limits.max_value is by now.
+subtest 'a smaller limit' => sub {
+    $server->put('/v1/kv/main/a/large', "\x01" x (1 << 20));
+    is $server->restart(conf => <<"EOC"), 0, 'limits.max_value is lowered';
+store main { kind = durable max_size = "512M" }
+store copy { kind = durable max_size = "512M" }
+store cache { kind = volatile max_size = "256M" }
+limits { max_value = "64K" }
+EOC
+    my $text = $server->get('/v1/kv/main/?op=export&prefix=a/')->{content};
+    my ($line) = $text =~ m{^\{"key":"a/large","value":"((?:\\u0001)+)"}m;
+    is length($line // ''), 6 << 20, 'an export has the whole value';
+    my $reply = $server->get('/v1/kv/main/?prefix=a/large&values=1');
+    is $reply->{status}, 200, 'a scan is a page' or diag substr $reply->{content}, 0, 300;
+    ($line) = $reply->{content} =~ m{"value":"((?:\\u0001)+)"};
+    is length($line // ''), 6 << 20, 'and has it as well';
+    $reply = $server->post('/v1/kv/main/?op=batch', '[{"get":"a/large"}]');
+    is $reply->{status}, 200, 'so has a batch' or diag substr $reply->{content}, 0, 300;
+};
+
 is $server->stop, 0, 'the daemon ends well';
 done_testing;

@@ -69,10 +69,13 @@ next_line(struct export *export)
 		   memcmp(key.data, export->prefix.data, export->prefix.len))));
 	if (export->done)
 		return true;
+	if (!err) {
+		put_line(export, key, &record);
+		err = export->line.err;
+	}
 	if (err)
-		return false;
-	put_line(export, key, &record);
-	return export->line.err == ERR_OK;
+		log_warn("export cut off: %s", err_text(err));
+	return !err;
 }
 
 static bool
@@ -162,7 +165,9 @@ kv_export(struct request *request)
 	export->prefix = request_parameter(request, "prefix");
 	export->deadline_ns =
 		clock_mono_ns() + config->snapshot_timeout_ms * NS_PER_MS;
-	buffer_init(&export->line, config->max_value * 6 + (16 << 10));
+	/* The record is the bound: it may be larger than what may be put by
+	 * now. */
+	buffer_init(&export->line, SIZE_MAX - 1);
 	err = begin(export);
 	if (err) {
 		end(export);

@@ -412,11 +412,9 @@ kv_scan(struct request *request)
 	scan->request = request;
 	request->work = scan;
 	request->free_work = free_scan;
-	/* One value and its names beyond the bound, escaped sixfold. */
-	buffer_init(
-		&scan->page,
-		PAGE_BYTES + 8192 +
-			6 * (size_t)local_self()->server->config->max_value);
+	/* step() is the bound, and the first record: it may be larger than what
+	 * may be put by now. */
+	buffer_init(&scan->page, SIZE_MAX - 1);
 	wrong = take_parameters(request, scan);
 	if (wrong) {
 		reply_problem(request, 400, NULL, "%s", wrong);
