@@ -332,11 +332,13 @@ reply_send_stream(struct reply *reply, const struct stream *stream)
 
 /* ---- values ------------------------------------------------------------- */
 
-static void
-put_max_age(struct reply *reply, uint64_t expires_ms, uint64_t now_ms)
+void
+reply_max_age(struct reply *reply, uint64_t expires_ms, uint64_t now_ms)
 {
 	uint64_t left_ms = expires_ms > now_ms ? expires_ms - now_ms : 0;
 
+	if (!expires_ms)
+		return;
 	reply_headerf(reply, "Cache-Control", "max-age=%llu",
 		      (unsigned long long)(left_ms / 1000));
 }
@@ -349,8 +351,7 @@ reply_value_headers(struct reply *reply, const struct kv_record *record,
 
 	reply_header(reply, "Cache-Status",
 		     bytes_of(hit ? "jackdaw; hit" : "jackdaw; fwd=miss"));
-	if (record->expires_ms)
-		put_max_age(reply, record->expires_ms, now_ms);
+	reply_max_age(reply, record->expires_ms, now_ms);
 	reply_etag(reply, record->seq);
 	http_date(record->modified_ms, date);
 	reply_header(reply, "Last-Modified",

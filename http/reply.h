@@ -108,6 +108,9 @@ void reply_cut(struct request *request, enum err err) ON_WORKER;
 
 /* ---- values ------------------------------------------------------------- */
 
+/* Cache-Control with the seconds that are left; expires_ms 0: none. A 304 has
+ * it as the 200 would (RFC 9110, section 15.4.5). */
+void reply_max_age(struct reply *reply, uint64_t expires_ms, uint64_t now_ms);
 /* The headers of a whole reply to a GET. X-Content-Type-Options: what a client
  * stored must not become a page of ours in somebody's browser. now_ms is
  * looked at only where there is an expiry. */

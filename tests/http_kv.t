@@ -406,6 +406,12 @@ subtest 'lifetimes' => sub {
         my ($age) = $control =~ /\bmax-age=(\d+)/;
         ok defined $age && $age <= $units{$ttl} && $age > $units{$ttl} - 20,
             "ttl=$ttl: max-age" or diag $control;
+        # From the store or from memory.
+        for (1 .. 3) {
+            my $reply = $server->get("$kv/ttl/$ttl", undef, { 'If-None-Match' => '*' });
+            my ($left) = ($reply->{headers}{'cache-control'} // '') =~ /\bmax-age=(\d+)/;
+            ok status($reply) == 304 && defined $left && $left <= $age, "ttl=$ttl: and of a 304" or diag $reply->{head};
+        }
     }
     for my $ttl ('', '5', 's', '-1s', '+1s', '1.5s', '1 s', '1S', '1w', '1ss', 's1', '0x1s',
         '99999999999999999999s', '999999999999999d') {

@@ -122,6 +122,7 @@ send_not_modified(struct request *request, const struct found *found) ON_WORKER
 	reply_header(
 		&reply, "Cache-Status",
 		bytes_of(found->hit ? "jackdaw; hit" : "jackdaw; fwd=miss"));
+	reply_max_age(&reply, found->record.expires_ms, found->now_ms);
 	reply_etag(&reply, found->record.seq);
 	reply_send_length(&reply, found->record.value.len);
 }
