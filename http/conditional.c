@@ -222,19 +222,19 @@ conditions_judge_tag(const struct headers *headers, uint64_t tag)
 
 /* ---- ranges ------------------------------------------------------------- */
 
-/* If-Range: the range is of this very representation. */
+/*
+ * If-Range: the range is of this very representation. A date never says so: two
+ * writes within a second have the same, which makes it a weak validator (RFC
+ * 9110, sections 8.8.2.2 and 13.1.5), and there is always a tag to ask with.
+ */
 static bool
-range_is_meant(const struct headers *headers, uint64_t seq,
-	       uint64_t modified_ms)
+range_is_meant(const struct headers *headers, uint64_t seq)
 {
 	struct bytes text = headers->if_range;
-	uint64_t seconds;
 	struct tag tag;
 
 	if (!text.data)
 		return true;
-	if (http_date_parse(text, &seconds))
-		return modified_ms / 1000 == seconds;
 	return take_tag(&text, &tag) && !text.len && !tag.weak &&
 	       tag.seq == seq;
 }
@@ -272,14 +272,14 @@ suffix_range(struct bytes text, size_t size, size_t *first, size_t *last)
 }
 
 enum range
-range_parse(const struct headers *headers, uint64_t seq, uint64_t modified_ms,
-	    size_t size, size_t *first, size_t *last)
+range_parse(const struct headers *headers, uint64_t seq, size_t size,
+	    size_t *first, size_t *last)
 {
 	struct bytes text = headers->range;
 	uint64_t from, to = UINT64_MAX;
 
 	if (text.len < 6 || memcmp(text.data, "bytes=", 6) ||
-	    !range_is_meant(headers, seq, modified_ms))
+	    !range_is_meant(headers, seq))
 		return RANGE_NONE;
 	text = (struct bytes){ (const char *)text.data + 6, text.len - 6 };
 	if (take_char(&text, '-'))

@@ -37,13 +37,12 @@ enum verdict conditions_judge_tag(const struct headers *headers, uint64_t tag);
 
 /* The one byte range of a Range header on a value of size bytes. */
 enum range {
-	RANGE_NONE, /* no Range, several, another unit, or If-Range differs:
-		       all of it */
+	RANGE_NONE, /* no Range, several, another unit, or If-Range is not
+		       the tag of seq: all of it */
 	RANGE_SOME,
 	RANGE_OUTSIDE, /* 416 */
 };
-enum range range_parse(const struct headers *headers, uint64_t seq,
-		       uint64_t modified_ms, size_t size, size_t *first,
-		       size_t *last);
+enum range range_parse(const struct headers *headers, uint64_t seq, size_t size,
+		       size_t *first, size_t *last);
 
 #endif

@@ -125,8 +125,8 @@ ranges_are_cut(void)
 		{ "bytes=0-3", "\"7\"", 10, RANGE_SOME, 0, 3 },
 		{ "bytes=0-3", "\"8\"", 10, RANGE_NONE, 0, 0 },
 		{ "bytes=0-3", "W/\"7\"", 10, RANGE_NONE, 0, 0 },
-		{ "bytes=0-3", "Tue, 14 Nov 2023 22:13:20 GMT", 10, RANGE_SOME,
-		  0, 3 },
+		{ "bytes=0-3", "Tue, 14 Nov 2023 22:13:20 GMT", 10, RANGE_NONE,
+		  0, 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -138,8 +138,7 @@ ranges_are_cut(void)
 		headers.range = bytes_of(cases[i].range);
 		if (cases[i].if_range)
 			headers.if_range = bytes_of(cases[i].if_range);
-		kind = range_parse(&headers, SEQ, MODIFIED_S * 1000ull,
-				   cases[i].size, &first, &last);
+		kind = range_parse(&headers, SEQ, cases[i].size, &first, &last);
 		ok(kind == cases[i].kind &&
 			   (kind != RANGE_SOME ||
 			    (first == cases[i].first && last == cases[i].last)),

@@ -176,8 +176,7 @@ send_value(struct request *request, const struct found *found) ON_WORKER
 
 	if (request->method == METHOD_GET && request->headers.range.data)
 		range = range_parse(&request->headers, record->seq,
-				    record->modified_ms, record->value.len,
-				    &first, &last);
+				    record->value.len, &first, &last);
 	switch (range) {
 	case RANGE_NONE:
 		send_whole(request, found);
