@@ -60,15 +60,23 @@ take_tag(struct bytes *text, struct tag *tag)
 	return true;
 }
 
+/* Empty elements are ignored (RFC 9110, section 5.6.1.2). */
+static bool
+is_empty_element(struct bytes rest)
+{
+	return !rest.len || *(const char *)rest.data == ',';
+}
+
 /*
  * Calls each(arg, tag) for every tag of a list; for "*" sets *any. False: it
- * is malformed.
+ * is malformed, or a list of none, of which nobody can mean anything.
  */
 static bool
 each_tag(struct bytes header, bool *any,
 	 bool (*each)(void *arg, const struct tag *tag), void *arg)
 {
 	struct tag tag;
+	bool some = false;
 
 	skip_blanks(&header);
 	*any = take_char(&header, '*');
@@ -78,11 +86,14 @@ each_tag(struct bytes header, bool *any,
 	}
 	do {
 		skip_blanks(&header);
+		if (is_empty_element(header))
+			continue;
 		if (!take_tag(&header, &tag) || !each(arg, &tag))
 			return false;
+		some = true;
 		skip_blanks(&header);
 	} while (take_char(&header, ','));
-	return !header.len;
+	return some && !header.len;
 }
 
 struct collect {

@@ -43,7 +43,15 @@ reads_are_judged(void)
 		{ if_match, "7", VERDICT_MALFORMED },
 		{ if_match, "\"7", VERDICT_MALFORMED },
 		{ if_match, "", VERDICT_MALFORMED },
-		{ if_match, "\"7\",", VERDICT_MALFORMED },
+		{ if_match, "\"7\",", VERDICT_SEND },
+		{ if_match, "\"7\"\"8\"", VERDICT_MALFORMED },
+		{ if_match, "\"7\",x", VERDICT_MALFORMED },
+		{ if_match, ",", VERDICT_MALFORMED },
+		{ if_match, ",*", VERDICT_MALFORMED },
+		{ if_none_match, "\"1\",,\"7\"", VERDICT_NOT_MODIFIED },
+		{ if_none_match, ", \"7\" ,\t, \"1\", ", VERDICT_NOT_MODIFIED },
+		{ if_none_match, "\"1\",,\"3\"", VERDICT_SEND },
+		{ if_none_match, " , ,", VERDICT_MALFORMED },
 		{ if_none_match, "\"7\"", VERDICT_NOT_MODIFIED },
 		{ if_none_match, "W/\"7\"", VERDICT_NOT_MODIFIED },
 		{ if_none_match, " \"x\" ,\t\"7\" ", VERDICT_NOT_MODIFIED },
@@ -84,6 +92,9 @@ write_conditions_hold_sixteen_tags(void)
 	ok(!condition_parse(bytes_of("\"abc\""), true, &condition) &&
 		   condition.present && !condition.any && !condition.count,
 	   "a tag of somebody else's matches nothing");
+	ok(!condition_parse(bytes_of(",\"5\", ,\"6\","), true, &condition) &&
+		   condition.count == 2 && condition.tags[1] == 6,
+	   "empty elements are passed over");
 	ok(!condition_parse(bytes_of("*"), false, &condition) && condition.any,
 	   "*");
 	for (int i = 0; i < 15; i++)
