@@ -501,7 +501,10 @@ subtest 'incr' => sub {
     like $incr->('max', "{\"by\":$min}")->{content}, qr/"value":-1\}/, 'by the smallest';
     is_problem($incr->('new', "{\"by\":1,\"initial\":$max}"), 422, undef, 'a new one too large');
     is status($server->get("$kv/incr/new")), 404, 'is not made';
-    is_problem($incr->('a', "{\"by\":9223372036854775808}"), 400, 'bad_request', 'by beyond 64 bits');
+    my $problem = is_problem($incr->('a', "{\"by\":9223372036854775808}"), 400, 'bad_request', 'by beyond 64 bits');
+    like $problem->{detail}, qr/^JSON with a number out of range at column \d+$/, 'which is JSON';
+    $problem = is_problem($incr->('a', "{\n\"by\":}"), 400, 'bad_request', 'no number');
+    like $problem->{detail}, qr/^not JSON at line 2, column \d+$/, 'which is none';
 
     for my $text ('', 'x', '1x', ' 1', '1 ', '01', '+1', '-0', '1.0', '1e3', '0x1', '--1',
         '9223372036854775808', "1\0", "1\n") {

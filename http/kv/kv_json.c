@@ -21,6 +21,21 @@ wrong(struct json_read *read, const char *format, ...)
 	return false;
 }
 
+/* A predicate: some callers say before it what is so. */
+static void
+say_fault(struct json_read *read, const json_error_t *error)
+{
+	const char *what = json_error_code(error) == json_error_numeric_overflow
+				   ? "JSON with a number out of range"
+				   : "not JSON";
+
+	if (error->line > 1)
+		wrong(read, "%s at line %d, column %d", what, error->line,
+		      error->column);
+	else
+		wrong(read, "%s at column %d", what, error->column);
+}
+
 void
 json_read_begin(struct json_read *read, struct bytes text)
 {
@@ -32,11 +47,8 @@ json_read_begin(struct json_read *read, struct bytes text)
 	read->root =
 		json_loadb(text.data ? text.data : "", text.len,
 			   JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-	if (!read->root && error.line > 1)
-		wrong(read, "not JSON at line %d, column %d", error.line,
-		      error.column);
-	else if (!read->root)
-		wrong(read, "not JSON at column %d", error.column);
+	if (!read->root)
+		say_fault(read, &error);
 }
 
 void
