@@ -13,18 +13,16 @@
 #include "core/clock.h"
 #include "core/json.h"
 #include "core/log.h"
-#include "http/conn.h"
 #include "http/kv/kv_json.h"
 #include "http/reply.h"
 #include "http/request.h"
 
 struct export
 {
-	struct request *request; /* outlives the stream: one connection */
 	unsigned store;
 	struct kv_read *read;
 	struct kv_scan *walk;
-	struct bytes prefix;
+	struct bytes prefix; /* the request's, which outlives the stream */
 	struct buffer line;
 	size_t sent; /* of line */
 	uint64_t deadline_ns;
@@ -79,19 +77,12 @@ next_line(struct export *export)
 }
 
 static bool
-may_go_on(struct export *export)
+is_late(const struct export *export)
 {
-	uint64_t now = clock_coarse_ns();
-	struct conn *conn = export->request->conn;
-
-	if (now > export->deadline_ns) {
-		log_warn("export cut off: the client took longer than "
-			 "limits.snapshot_timeout");
+	if (clock_coarse_ns() <= export->deadline_ns)
 		return false;
-	}
-	/* It asks for more: it has taken what was before. */
-	if (conn)
-		conn_phase(conn, CONN_REPLYING, now);
+	log_warn("export cut off: the client took longer than "
+		 "limits.snapshot_timeout");
 	return true;
 }
 
@@ -101,15 +92,15 @@ more(void *arg, char *out, size_t size)
 	struct export *export = arg;
 	size_t filled = 0;
 
-	if (!may_go_on(export))
-		return -1;
+	if (is_late(export))
+		return STREAM_CUT;
 	while (filled < size && !export->done) {
 		size_t left = export->line.len - export->sent;
 		size_t n = left < size - filled ? left : size - filled;
 
 		if (!left) {
 			if (!next_line(export))
-				return -1;
+				return STREAM_CUT;
 			continue;
 		}
 		memcpy(out + filled, export->line.data + export->sent, n);
@@ -160,7 +151,6 @@ kv_export(struct request *request)
 		reply_error(request, ERR_NOMEM);
 		return;
 	}
-	export->request = request;
 	export->store = request->store;
 	export->prefix = request_parameter(request, "prefix");
 	export->deadline_ns =
