@@ -22,7 +22,7 @@ enum {
 };
 
 struct import {
-	struct json_read reads[CHUNK_LINES]; /* the ops' strings are theirs */
+	json_t *roots[CHUNK_LINES]; /* the ops' strings are theirs */
 	struct kv_op ops[CHUNK_LINES];
 	uint64_t lines[CHUNK_LINES]; /* each op's line number */
 	unsigned count;              /* of the chunk */
@@ -39,7 +39,7 @@ static void
 free_chunk(struct import *import)
 {
 	for (unsigned i = 0; i < import->count; i++)
-		json_read_end(&import->reads[i]);
+		json_decref(import->roots[i]);
 	import->count = 0;
 }
 
@@ -106,29 +106,30 @@ is_blank(struct bytes line)
 static bool
 read_line(struct import *import, struct bytes line, uint64_t now_ms)
 {
-	struct json_read *read = &import->reads[import->count];
+	struct json_read read;
 	struct kv_op *op = &import->ops[import->count];
 
 	if (is_blank(line))
 		return true;
 	memset(op, 0, sizeof(*op));
 	op->kind = KV_PUT;
-	json_read_begin(read, line);
-	if (!read->root || !read_members(read, op)) {
-		json_read_end(read);
-		return refuse_line(import, 400, read->wrong);
+	json_read_begin(&read, line);
+	if (!read.root || !read_members(&read, op)) {
+		json_read_end(&read);
+		return refuse_line(import, 400, read.wrong);
 	}
 	if (op->value.len > import->value_max) {
-		json_read_end(read);
+		json_read_end(&read);
 		return refuse_line(import, 413,
 				   "the value is larger than "
 				   "limits.max_value");
 	}
 	if (op->expires_ms && op->expires_ms <= now_ms) {
-		json_read_end(read);
+		json_read_end(&read);
 		import->expired++;
 		return true;
 	}
+	import->roots[import->count] = read.root;
 	import->lines[import->count++] = import->line;
 	return true;
 }
