@@ -79,6 +79,11 @@ SELECT note FROM orders WHERE id = -1;
 -- reply: one
 SELECT length(:body) AS length, typeof(:body) AS type;
 
+-- POST /twice
+-- reply: one
+UPDATE orders SET data = :data WHERE id = 1;
+SELECT CAST(data AS TEXT) AS first, CAST(:data AS TEXT) AS second FROM orders WHERE id = 1;
+
 -- GET /whoami
 -- reply: one
 SELECT :auth_subject AS subject, :request_id AS id;
@@ -225,6 +230,9 @@ subtest 'parameters' => sub {
         415, 'unsupported_media_type');
     Jackdaw::is_problem($server->post('/shop/type', '{"x":{"base64":"?"}}',
         { 'Content-Type' => 'application/json' }), 400, 'bad_request');
+    # What it stands for is itself base64.
+    is Service::post($server, '/shop/twice', { data => { base64 => 'QUJDREVGR0hJSktM' } })->{content},
+        qq({"first":"ABCDEFGHIJKL","second":"ABCDEFGHIJKL"}\n), 'a BLOB that two statements take';
     is $server->json($server->post('/shop/raw', 'any bytes', { 'Content-Type' => 'text/plain' }))->{length}, 9,
         'the raw body';
     my $who = $server->json($server->get('/shop/whoami', undef, { 'X-Request-Id' => 'abc' }));

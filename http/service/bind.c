@@ -182,13 +182,17 @@ take_base64(struct run *run, const char *name, json_t *text,
 {
 	struct bytes from = { json_string_value(text),
 			      json_string_length(text) };
+	/* Not where it stands: another statement may take the same text. */
+	char *out = request_alloc(run->request, base64_decoded_max(from.len));
 	size_t len;
 
-	/* Decoded where it stands: nobody reads the text again. */
-	if (json_is_string(text) &&
-	    base64_decode(from, (void *)(uintptr_t)from.data, &len)) {
+	if (!out) {
+		reply_error(run->request, ERR_NOMEM);
+		return false;
+	}
+	if (json_is_string(text) && base64_decode(from, out, &len)) {
 		value->kind = SQL_BLOB;
-		value->bytes = (struct bytes){ from.data, len };
+		value->bytes = (struct bytes){ out, len };
 		return true;
 	}
 	reply_problem(run->request, 400, NULL,
