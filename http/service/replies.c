@@ -155,12 +155,15 @@ uint64_t
 reply_tag(const struct server *server, const struct route *route,
 	  const struct sql_deps *deps)
 {
-	uint64_t numbers[SQL_DEPS_MAX + 3];
+	uint64_t numbers[SQL_DEPS_MAX + 4];
 	unsigned count = 0;
 
 	numbers[count++] = server->boot;
 	numbers[count++] = route->service->checksum;
 	numbers[count++] = route->index;
+	/* A key that has expired is gone before a word says so: what is read
+	 * then is told from what was read before by the first to expire. */
+	numbers[count++] = deps->expires_ms;
 	for (unsigned i = 0; i < deps->count; i++)
 		numbers[count++] = deps->list[i].value;
 	/* 0 is no tag, and one beyond 2^63 - 1 is none of ours: see

@@ -74,8 +74,9 @@ struct kept_reply *replies_find(struct local *local,
 /* Keeps it where the cache wants it; takes a reference of its own. */
 void replies_keep(struct local *local, struct kept_reply *kept) ON_WORKER;
 
-/* The tag of what was read: of the words' values, the service's files, the
- * route and the start of the process. */
+/* The tag of what was read: of the words' values, the time at which the first
+ * of the keys expires, the service's files, the route and the start of the
+ * process. */
 uint64_t reply_tag(const struct server *server, const struct route *route,
 		   const struct sql_deps *deps);
 

@@ -128,7 +128,8 @@ run_all(struct reading *reading)
 }
 
 /* What was read may be newer than the words that were noted: then another
- * reply has their tag. */
+ * reply has their tag. So it is where a key that was read has expired
+ * meanwhile: others may have been read after that, and not be there. */
 static bool
 deps_stand(const struct sql_deps *deps)
 {
@@ -138,7 +139,7 @@ deps_stand(const struct sql_deps *deps)
 	for (unsigned i = 0; i < deps->count; i++)
 		if (ck_pr_load_64(deps->list[i].word) != deps->list[i].value)
 			return false;
-	return true;
+	return !deps->expires_ms || clock_wall_ms() < deps->expires_ms;
 }
 
 void
