@@ -8,6 +8,7 @@ use warnings;
 
 use Crowd;
 use Jackdaw;
+use Service;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -24,12 +25,15 @@ sub rule {
     rename "$folder/new", "$folder/rules" or die $!;
 }
 
-sub start {
-    my (%options) = @_;
+sub environment {
     rule('');
     my $asan = join ':', grep { length } $ENV{ASAN_OPTIONS} // '', 'verify_asan_link_order=0';
-    return Jackdaw->start(%options, env => {
-        LD_PRELOAD => $preload, JACKDAW_FAULT => "$folder/rules", ASAN_OPTIONS => $asan });
+    return { LD_PRELOAD => $preload, JACKDAW_FAULT => "$folder/rules", ASAN_OPTIONS => $asan };
+}
+
+sub start {
+    my (%options) = @_;
+    return Jackdaw->start(%options, env => environment());
 }
 
 # Writes new keys until one is not acknowledged.
@@ -184,6 +188,76 @@ for my $rule ('fdatasync EIO data.mdb', 'dsync EIO data.mdb', 'pwrite EIO data.m
     is $server->get("/v1/kv/main/gone-$_")->{headers}{'content-type'}, $type,
         "a client that left: the type of write $_" for 1 .. 8;
     is $server->stop, 0, 'a client that left: it ends in order';
+}
+
+# Routes that write. What a route says of its rows ("there is no such row") is
+# not said where its batch has failed: it may be about rows of that batch, or,
+# where it was not run, of another request.
+sub start_service {
+    return Service::start(shop => {
+        'migrations/0001_init.sql' => 'CREATE TABLE a(id INTEGER PRIMARY KEY, n INTEGER) STRICT;',
+        'service.conf' => qq(timeout = "2m"\n),
+        'a.sql' => <<'SQL' }, { conf => "workers = 1\n", env => environment() });
+-- PUT /a/{id}
+-- reply: one
+UPDATE a SET n = n + 1 WHERE id = :id RETURNING n;
+
+-- DELETE /a/{id}
+-- reply: none
+DELETE FROM a WHERE id = :id;
+
+-- POST /a/{n}
+-- reply: one
+INSERT OR REPLACE INTO a WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < :n)
+SELECT 1, max(x) FROM c RETURNING n;
+SQL
+}
+
+# Their replies: each is sent when those before it are with the committer, and
+# then, while it is with the first one, comes the rule.
+sub one_by_one {
+    my ($server, $rule, @requests) = @_;
+    my @connections;
+    for (@requests) {
+        push @connections, $server->connect;
+        $connections[-1]->send_request(@$_);
+        $server->wait_until(5, sub { $server->metric('jackdaw_service_statements') == @connections });
+    }
+    rule($rule);
+    return map { $_->[0]->read_reply($_->[1][0], timeout => 60) } map { [ $connections[$_], $requests[$_] ] } 0 .. $#requests;
+}
+
+{
+    my ($server, $n) = (start_service(), 300_000);
+    is $server->post('/shop/a/1')->{status}, 200, 'service: a row';
+    my @replies = one_by_one($server, '', [POST => "/shop/a/$n"], ([PUT => '/shop/a/99']) x 3);
+    is_deeply [ map { $_->{status} } @replies ], [200, 404, 404, 404], 'service: other rows are not there';
+    # Once more where the disk failed too late.
+    for (1 .. 6) {
+        @replies = one_by_one($server, 'fdatasync EIO sql.db-wal', [POST => "/shop/a/$n"], [PUT => '/shop/a/1']);
+        last if $replies[1]{status} != 200;
+        rule('');
+        $n *= 2;
+    }
+    Jackdaw::is_problem($replies[1], 500, 'storage_fault', 'service: a write that was not run');
+    cmp_ok $server->wait_exit(5 * Jackdaw::slowness()) // 0, '>', 0, 'service: and the process ends';
+}
+
+{
+    my ($server, $ms) = (start_service(), 500);
+    my @replies;
+    for (1 .. 5) {
+        is $server->post('/shop/a/1')->{status}, 200, 'service: a row';
+        rule("fdatasync sleep-$ms sql.db-wal");
+        @replies = one_by_one($server, 'fdatasync EIO sql.db-wal',
+            [PUT => '/shop/a/1'], [DELETE => '/shop/a/1'], [PUT => '/shop/a/1']);
+        last if $replies[1]{status} != 204;
+        rule('');
+        $ms *= 2;
+    }
+    Jackdaw::is_problem($replies[1], 500, 'storage_fault', 'service: a row is not deleted');
+    Jackdaw::is_problem($replies[2], 500, 'storage_fault', 'service: and nobody is told that it was');
+    cmp_ok $server->wait_exit(5 * Jackdaw::slowness()) // 0, '>', 0, 'service: and the process ends';
 }
 
 done_testing;

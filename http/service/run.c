@@ -108,6 +108,9 @@ run_take(struct request *request) ON_WORKER
 	run->body.max = (size_t)route->service->spec.settings.max_reply;
 	run->form = NULL;
 	run->form_count = 0;
+	/* answer_begin()'s, but a write may fail before that. */
+	run->refused = false;
+	run->rows_seen = 0;
 	run->err = ERR_OK;
 	run->tag = 0;
 	run->leads = run->alone = run->counted = run->not_modified = false;

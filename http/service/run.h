@@ -52,7 +52,7 @@ struct run {
 	struct rows rows;
 	struct buffer location;
 	bool found;   /* there was a first row */
-	bool refused; /* the sink stopped it: error says why */
+	bool refused; /* answer.c has stopped it: error says why */
 	unsigned rows_seen;
 
 	/* run_place.c, run_read.c */

@@ -411,7 +411,10 @@ finish_write(struct request *request) ON_WORKER
 	run_uncount(run);
 	run->err = write->item.err;
 	run->run_ns = write->run_ns;
-	if (run->err && run->refused)
+	/* What the sink has stopped is TOO_LARGE, whatever its own reason. Any
+	 * other error came later, to the whole batch, and with it goes what
+	 * the sink has seen. */
+	if (run->err == ERR_TOO_LARGE && run->refused)
 		run->err = run->error.err;
 	else if (run->err)
 		run->error = write->error;
