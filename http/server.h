@@ -90,7 +90,8 @@ struct server {
 	struct flights *flights;
 	struct reply_lengths *lengths;
 	struct shared_replies *shared_replies;
-	uint64_t boot; /* a sequence number that no other start has: ETags */
+	uint64_t boot; /* a sequence number that no other start has: ETags,
+			  shared replies */
 	struct local *locals; /* one a worker */
 	uint64_t started_ms;
 

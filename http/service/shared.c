@@ -4,9 +4,10 @@
  * not made them. A volatile store, so it is bounded and forgets what is used
  * least; reading it takes no lock and no system call.
  *
- * Private to this process and emptied at its start: a record holds addresses
- * of version words. Key: 128 bits of a hash of the target. Value: struct
- * stored, then the dependencies, the key, Location and body.
+ * Private to this process, as a record holds addresses of version words:
+ * emptied at the start, and what could not be removed then is of another boot.
+ * Key: 128 bits of a hash of the target. Value: struct stored, then the
+ * dependencies, the key, Location and body.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ struct shared_replies {
 };
 
 struct stored {
+	uint64_t boot; /* the server's: see server.h */
 	uint64_t generation, etag, expires_ms, run_ns;
 	const struct route *route;
 	uint32_t rows, status, dep_count, key_len, location_len, body_len;
@@ -74,9 +76,10 @@ empty(const char *dir)
 
 	if (!stream)
 		return;
+	/* Of whatever kind: not every file system says it here. Folders, which
+	 * are "." and "..", stay. */
 	while ((entry = readdir(stream)))
-		if (entry->d_type == DT_REG)
-			(void)unlinkat(dirfd(stream), entry->d_name, 0);
+		(void)unlinkat(dirfd(stream), entry->d_name, 0);
 	closedir(stream);
 }
 
@@ -153,8 +156,9 @@ take_deps(const char **at, uint32_t count, struct sql_deps *deps)
 	deps->count = count;
 }
 
+/* NULL: no memory, or another process has left it. */
 static struct kept_reply *
-unpack(const struct kv_record *record)
+unpack(const struct server *server, const struct kv_record *record)
 {
 	struct stored stored;
 	struct sql_deps deps;
@@ -162,6 +166,8 @@ unpack(const struct kv_record *record)
 	const char *at = record->value.data;
 
 	memcpy(&stored, at, sizeof(stored));
+	if (stored.boot != server->boot)
+		return NULL;
 	at += sizeof(stored);
 	sql_deps_init(&deps);
 	deps.expires_ms = stored.expires_ms;
@@ -205,7 +211,7 @@ look_up(struct local *local, struct kv_read *read,
 	kv_touch_used(local->server->shared_replies->kv,
 		      kv_hash(local->server->shared_replies->kv,
 			      (struct bytes){ text, KEY_TEXT }));
-	kept = unpack(&record);
+	kept = unpack(local->server, &record);
 	if (kept && bytes_equal(kept->key, key) &&
 	    kept_reply_is_current(kept, request->catalog->generation))
 		return kept;
@@ -249,9 +255,10 @@ put_done(struct lane_item *item)
 }
 
 static size_t
-pack(const struct kept_reply *kept, char *out)
+pack(const struct server *server, const struct kept_reply *kept, char *out)
 {
 	const struct stored stored = {
+		.boot = server->boot,
 		.generation = kept->generation,
 		.etag = kept->etag,
 		.expires_ms = kept->expires_ms,
@@ -295,7 +302,8 @@ shared_replies_put(struct server *server, const struct kept_reply *kept)
 	memset(put, 0, sizeof(*put));
 	put->op.kind = KV_PUT;
 	put->op.key = key_text(kept->key, put->key);
-	put->op.value = (struct bytes){ put->value, pack(kept, put->value) };
+	put->op.value =
+		(struct bytes){ put->value, pack(server, kept, put->value) };
 	put->write.ops = &put->op;
 	put->write.count = 1;
 	put->write.item.done = put_done;

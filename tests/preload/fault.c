@@ -11,6 +11,7 @@
  *   CALL ACTION [PART-OF-PATH [LEAST]]
  *
  *   CALL     fdatasync | fsync | ftruncate | pread
+ *            unlinkat | readdir, of the folder
  *            fallocate posix_fallocate
  *            pwrite    pwrite, writev and pwritev, of whatever descriptor
  *            dsync     the same on a descriptor with O_DSYNC: in a store, the
@@ -19,6 +20,8 @@
  *            short     half of it is written (pwrite, dsync)
  *            kill      the process is killed by SIGKILL, before the call
  *            sleep-N   the call is made N milliseconds later
+ *            unknown   of readdir, the only one: nobody says what an entry is,
+ *                      as on a file system that does not know
  *   PART-OF-PATH    only files whose path has this in it, such as data.mdb;
  * with a $ at its end: whose path ends so, which keeps the WAL out of main.db$
  *   LEAST    only writes of at least so many bytes (pwrite, dsync)
@@ -28,6 +31,7 @@
  *
  * Under a sanitizer it also needs ASAN_OPTIONS=verify_asan_link_order=0.
  */
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -262,6 +266,42 @@ pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 
 	FAIL_IF(write_fault(fd, size_of(parts, count), &half));
 	return REAL(pwritev)(fd, parts, half ? (count + 1) / 2 : count, offset);
+}
+
+int
+unlinkat(int dir, const char *name, int flags)
+{
+	FAIL_IF(fault("unlinkat", dir));
+	return REAL(unlinkat)(dir, name, flags);
+}
+
+static bool
+is_unknown(DIR *dir)
+{
+	char action[32];
+
+	return find_rule("readdir", dirfd(dir), SIZE_MAX, action) &&
+	       !strcmp(action, "unknown");
+}
+
+struct dirent *
+readdir(DIR *dir)
+{
+	struct dirent *entry = REAL(readdir)(dir);
+
+	if (entry && is_unknown(dir))
+		entry->d_type = DT_UNKNOWN;
+	return entry;
+}
+
+struct dirent64 *
+readdir64(DIR *dir)
+{
+	struct dirent64 *entry = REAL(readdir64)(dir);
+
+	if (entry && is_unknown(dir))
+		entry->d_type = DT_UNKNOWN;
+	return entry;
 }
 
 /* The same functions by their names for large files. */
