@@ -514,6 +514,20 @@ a_list_of_complaints_has_an_end(void)
 	end();
 	free(text);
 	complaints_init(&complaints);
+	for (unsigned i = 1; i <= COMPLAINTS_MAX; i++)
+		complain_hint(&complaints, "a", i, "hint");
+	complain(&complaints, "a", 1, "first");
+	complain(&complaints, "b", 1, "second");
+	complain_hint(&complaints, "c", 1, "hint");
+	complaints_sort(&complaints);
+	is_u64(complaints.count, COMPLAINTS_MAX, "hints count as well");
+	ok(complaints.list[1].line == 1 && !complaints.list[1].warning &&
+		   !complaints.list[COMPLAINTS_MAX - 1].warning,
+	   "but make room for what is wrong");
+	is_u64(complaints.list[COMPLAINTS_MAX - 2].line, COMPLAINTS_MAX - 2,
+	       "the last ones");
+	ok(complaints.more, "which is said");
+	complaints_fini(&complaints);
 	complain(&complaints, "b", 2, "x%s", "\xc3");
 	complain(&complaints, "b", 1, "%s", "\xc3\xbc");
 	complain_hint(&complaints, NULL, 7, "z");

@@ -16,13 +16,18 @@ complaints_init(struct complaints *complaints)
 	*complaints = (struct complaints){ 0 };
 }
 
+static void
+complaint_fini(struct complaint *complaint)
+{
+	free(complaint->file);
+	free(complaint->text);
+}
+
 void
 complaints_fini(struct complaints *complaints)
 {
-	for (unsigned i = 0; i < complaints->count; i++) {
-		free(complaints->list[i].file);
-		free(complaints->list[i].text);
-	}
+	for (unsigned i = 0; i < complaints->count; i++)
+		complaint_fini(&complaints->list[i]);
 	complaints_init(complaints);
 }
 
@@ -38,6 +43,23 @@ make_utf8(char *text)
 			*text = '?';
 }
 
+/* The last hint goes, for a mistake. False: there is none. */
+static bool
+make_room(struct complaints *complaints)
+{
+	unsigned end = complaints->count;
+
+	while (end > 0 && !complaints->list[end - 1].warning)
+		end--;
+	if (!end)
+		return false;
+	complaint_fini(&complaints->list[end - 1]);
+	memmove(&complaints->list[end - 1], &complaints->list[end],
+		(complaints->count - end) * sizeof(struct complaint));
+	complaints->count--;
+	return true;
+}
+
 static void PRINTF(5, 0)
 	add(struct complaints *complaints, bool warning, const char *file,
 	    unsigned line, const char *format, va_list args)
@@ -48,15 +70,15 @@ static void PRINTF(5, 0)
 	complaints->errors += !warning;
 	if (complaints->count == COMPLAINTS_MAX) {
 		complaints->more = true;
-		return;
+		if (warning || !make_room(complaints))
+			return;
 	}
 	vsnprintf(text, sizeof(text), format, args);
 	make_utf8(text);
 	complaint.text = strdup(text);
 	complaint.file = file ? strdup(file) : NULL;
 	if (!complaint.text || (file && !complaint.file)) {
-		free(complaint.text);
-		free(complaint.file);
+		complaint_fini(&complaint);
 		complaints->more = true;
 		return;
 	}

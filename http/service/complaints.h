@@ -20,7 +20,8 @@ struct complaint {
 struct complaints {
 	struct complaint list[COMPLAINTS_MAX];
 	unsigned count, errors;
-	bool more; /* there were more, or no memory */
+	bool more; /* there were more, or no memory: mistakes are kept rather
+		      than hints */
 };
 
 void complaints_init(struct complaints *complaints);
