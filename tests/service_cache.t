@@ -66,6 +66,12 @@ SELECT kv_get('main', :k) AS before,
 -- GET /keys
 SELECT key, value FROM kv WHERE store = 'main' AND key >= 'a';
 
+-- GET /go/{k}
+-- reply: none
+-- status: 302
+-- location: /shop/items/{id}
+SELECT id FROM items WHERE name = :k;
+
 -- GET /random
 -- reply: one
 SELECT abs(random()) AS r;
@@ -141,6 +147,18 @@ subtest 'not modified' => sub {
     my $runs = $server->metric('jackdaw_route_runs_total', qr{items/\{id\}});
     $server->get('/shop/items/1', undef, { 'If-None-Match' => $kept->{headers}{etag} }) for 1 .. 20;
     is $server->metric('jackdaw_route_runs_total', qr{items/\{id\}}), $runs, 'runs nothing';
+};
+
+subtest 'preconditions are of what succeeds' => sub {
+    # Before it is kept, and after.
+    for my $turn ('run', 'kept') {
+        my $tag = $turn eq 'kept' ? is_kept('/shop/go/nail')->{headers}{etag} : undef;
+        for my $headers ({ 'If-None-Match' => '*' }, { 'If-Match' => '"1"' }, $tag ? { 'If-None-Match' => $tag } : ()) {
+            my $reply = $server->get('/shop/go/nail', undef, $headers);
+            is $reply->{status}, 302, "$turn: a redirect is one, with @{[ %$headers ]}";
+            is $reply->{headers}{location}, '/shop/items/1', 'and says where';
+        }
+    }
 };
 
 is_seen('/shop/items/1', 'a write by SQL', $sql->("UPDATE items SET price = 2 WHERE id = 1"), qr/"price":2/);

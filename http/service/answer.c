@@ -355,12 +355,13 @@ send_not_modified(struct request *request, const struct shown *shown,
 	reply_send_length(&reply, len);
 }
 
-/* False: the preconditions ask for the reply itself. */
+/* False: the preconditions ask for the reply itself, or have nothing to say:
+ * they are of what succeeds, not of a redirect (RFC 9110, section 13.2.1). */
 static bool
 send_by_conditions(struct request *request, const struct shown *shown,
 		   size_t len) ON_WORKER
 {
-	if (!shown->tag)
+	if (!shown->tag || shown->status >= 300)
 		return false;
 	switch (conditions_judge_tag(&request->headers, shown->tag)) {
 	case VERDICT_SEND:

@@ -50,7 +50,8 @@ is_not_modified(struct run *run)
 	const struct server *server = run_server(run);
 	uint64_t tag;
 
-	if (!run->route->cacheable || !request->headers.has_if_none_match ||
+	if (!run->route->cacheable || run->route->spec->status >= 300 ||
+	    !request->headers.has_if_none_match ||
 	    !sql_deps_complete(&run->deps))
 		return false;
 	tag = reply_tag(server, run->route, &run->deps);
