@@ -307,9 +307,7 @@ struct shown {
 static const char *
 content_type(const struct route_spec *spec)
 {
-	if (spec->reply != REPLY_VALUE)
-		return "application/json";
-	return spec->type ? spec->type : "text/plain; charset=utf-8";
+	return spec->reply == REPLY_VALUE ? spec->type : "application/json";
 }
 
 /* A browser may keep what has a tag, but asks each time. */

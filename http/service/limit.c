@@ -51,7 +51,7 @@ limit_statement_begin(const struct service *service)
 	struct tenant *tenant = service->tenant;
 	uint64_t max = service->spec.settings.max_statements;
 
-	if (!max || ck_pr_faa_uint(&tenant->statements, 1) < max)
+	if (ck_pr_faa_uint(&tenant->statements, 1) < max)
 		return true;
 	ck_pr_dec_uint(&tenant->statements);
 	ck_pr_inc_64(&tenant->refused_statements);
@@ -61,6 +61,5 @@ limit_statement_begin(const struct service *service)
 void
 limit_statement_end(const struct service *service)
 {
-	if (service->spec.settings.max_statements)
-		ck_pr_dec_uint(&service->tenant->statements);
+	ck_pr_dec_uint(&service->tenant->statements);
 }

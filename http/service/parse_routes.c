@@ -188,15 +188,16 @@ add_route(struct reader *reader, enum method method, struct bytes path,
 	reader->option_line = line + 1;
 }
 
-/* Why a method has no routes; NULL: it may have. */
+/* NULL: a route may have it. Otherwise why not. */
 static const char *
-refuse_method(struct bytes word)
+parse_method(struct bytes word, enum method *method)
 {
 	char text[16] = "";
 
 	if (word.len < sizeof(text))
 		memcpy(text, word.data, word.len);
-	switch (method_parse(text)) {
+	*method = method_parse(text);
+	switch (*method) {
 	case METHOD_GET:
 	case METHOD_PUT:
 	case METHOD_DELETE:
@@ -215,25 +216,17 @@ refuse_method(struct bytes word)
 	       "in capitals";
 }
 
-static enum method
-method_of(struct bytes word)
-{
-	char text[16] = "";
-
-	memcpy(text, word.data, word.len);
-	return method_parse(text);
-}
-
 /* The line of a route begins another one, whatever it is worth. */
 static void
 begin_route(struct reader *reader, struct bytes word, struct bytes path,
 	    unsigned line)
 {
-	const char *reason = refuse_method(word);
-	const char *file = reader->file->path;
+	const char *file = reader->file->path, *reason;
+	enum method method;
 
 	end_route(reader);
 	reader->ignored = true;
+	reason = parse_method(word, &method);
 	if (reason) {
 		complain(reader->complaints, file, line, "%.*s: %s",
 			 (int)(word.len < 20 ? word.len : 20),
@@ -255,7 +248,7 @@ begin_route(struct reader *reader, struct bytes word, struct bytes path,
 		return;
 	}
 	check_path(reader, path, line);
-	add_route(reader, method_of(word), path, line);
+	add_route(reader, method, path, line);
 }
 
 /* ---- comments ------------------------------------------------------------ */

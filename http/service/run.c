@@ -126,8 +126,6 @@ allowed(unsigned methods, char *out, size_t size)
 {
 	size_t len = 0;
 
-	if (methods & (1u << METHOD_GET))
-		methods |= 1u << METHOD_HEAD;
 	methods |= 1u << METHOD_OPTIONS;
 	for (unsigned i = 0; i < METHOD_OTHER && len < size; i++)
 		if (methods & (1u << i))
