@@ -39,14 +39,14 @@ add_all(struct filling *filling, json_t *root)
 	char quoted[100];
 	enum err err;
 
-	json_object_foreach(
-		root, name,
-		text) if (strcmp(name, "files") !=
-			  0) return fill_refuse(filling, ERR_BAD,
-						"%s is not known: files is",
-						log_quote(quoted,
-							  sizeof(quoted),
-							  bytes_of(name)));
+	json_object_foreach(root, name, text)
+	{
+		if (strcmp(name, "files") != 0)
+			return fill_refuse(filling, ERR_BAD,
+					   "%s is not known: files is",
+					   log_quote(quoted, sizeof(quoted),
+						     bytes_of(name)));
+	}
 	if (!json_is_object(files))
 		return fill_refuse(filling, ERR_BAD,
 				   "an object {\"files\":{\"path\":\"text\"}} "

@@ -371,10 +371,8 @@ build_statement(struct building *building,
 	}
 	route->statement_count++;
 	statement->readonly = sql_is_readonly(stmt);
-	statement->unstable = sql_is_unstable(stmt);
-	statement->sorts = sql_sorts(stmt);
 	route->readonly &= statement->readonly;
-	building->unstable |= statement->unstable;
+	building->unstable |= sql_is_unstable(stmt);
 	if (bind_all(building, statement, stmt)) {
 		check_readonly(building, statement);
 		hint_scans(building, statement);

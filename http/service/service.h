@@ -46,7 +46,7 @@ struct binding {
 struct statement {
 	struct sql_text text;
 	unsigned line;
-	bool readonly, unstable, sorts; /* as sql.h says it */
+	bool readonly;            /* as sql.h says it */
 	uint64_t care;            /* its number in the statistics: see care.h */
 	struct binding *bindings; /* one for each parameter, in its order */
 	unsigned binding_count;
@@ -168,13 +168,14 @@ void service_destroy(struct service *service);
  * When may an old catalog be destroyed? When no worker uses it and no request
  * has it.
  *
- *	worker	local->catalog = C, full fence, server->catalog still C?
- *(1) use it; users[self] += 1 for each request that keeps it fence,
- *local->catalog = NULL					(2) request	its last
- *use, fence, users[self] -= 1				(3) deploy
- *server->catalog = new, full fence				(1) wait until
- *no local->catalog is the old one, fence		(2) sum of users, 0:
- *fence, destroy					(3)
+ *	worker	 local->catalog = C, full fence
+ *		 is server->catalog still C?                     (1)
+ *		 use it; users[self] += 1 for each request that keeps it
+ *		 fence, local->catalog = NULL                    (2)
+ *	request	 its last use, fence, users[self] -= 1           (3)
+ *	deploy	 server->catalog = new, full fence               (1)
+ *		 until no local->catalog is the old one, fence   (2)
+ *		 until the sum of users is 0, fence, destroy     (3)
  *
  * (1) Without the two full fences the worker could read the old pointer again
  *     while its own store is not visible yet: the deploy would miss it. (The
