@@ -330,11 +330,14 @@ subtest 'scan' => sub {
     my $lines = sub { join '', map { "$_\n" } @_ };
     runs ['kv', 'scan', 'cache'], 0, $lines->(@all[0 .. 99]), qr/more keys: --all/,
         'a hundred, and that there are more';
-    runs ['kv', 'scan', 'cache', '--limit', '3'], 0, $lines->(@all[0 .. 2]);
+    runs ['kv', 'scan', 'cache', '--limit', '3'], 0, $lines->(@all[0 .. 2]), qr/more keys: .* --cursor \S/,
+        'the same at a limit';
+    runs ['kv', 'scan', 'cache', '--prefix', 's/14', '--limit', '10'], 0, $lines->(@all[140 .. 149]), undef,
+        'not where a limit is all';
     runs ['kv', 'scan', 'cache', '--prefix', 's/14'], 0, $lines->(@all[140 .. 149]);
     runs ['kv', 'scan', 'cache', '--start', 's/010', '--end', 's/012'], 0, $lines->(@all[10, 11]);
     runs ['kv', 'scan', 'cache', '--prefix', 's/', '--reverse', '--limit', '2'], 0,
-        $lines->(@all[149, 148]);
+        $lines->(@all[149, 148]), qr/more keys/;
     runs ['kv', 'scan', 'cache', '--prefix', 'nothing'], 0, '';
     runs ['kv', 'scan', 'cache', '--prefix', 's/', '--all'], 0, $lines->(@all);
     runs ['kv', 'scan', 'cache', '--prefix', 's/', '--all', '--limit', '7'], 0, $lines->(@all);
@@ -348,7 +351,7 @@ subtest 'scan' => sub {
     my $reply = $server->json($server->get('/v1/kv/cache/?prefix=s/&limit=2&values=1'));
     is_deeply $page, $reply, 'as the server gives it';
     runs ['kv', 'scan', 'cache', '--prefix', 's/', '--limit', '2', '--cursor', $page->{next}], 0,
-        $lines->(@all[2, 3]), undef, 'a cursor goes on';
+        $lines->(@all[2, 3]), qr/more keys/, 'a cursor goes on';
     $out = runs ['kv', 'scan', 'cache', '--prefix', 's/', '--all', '--limit', '50', '-o', 'json'], 0,
         qr/"next":null\}\n\z/;
     is scalar @{ $json->decode($out)->{items} }, 150, 'all pages are one document';
@@ -357,6 +360,24 @@ subtest 'scan' => sub {
     runs ['kv', 'scan', 'nowhere', '-o', 'json'], 3, '', qr/not_found/;
     runs ['kv', 'scan', 'cache', '--cursor', 'x'], 1, '', qr/bad_request/;
     runs ['kv', 'scan', 'cache', '--limit', '10001'], 1, '', qr/bad_request/;
+};
+
+subtest 'a scan of more than a page of the server' => sub {
+    my %big = map { ("big/$_" => $_ x 900_000) } 1 .. 6;
+    $server->put("/v1/kv/main/$_", $big{$_}) for sort keys %big;
+    my $lines = sub { join '', map { "$_\t$big{$_}\n" } map { "big/$_" } @_ };
+    my @scan = qw(kv scan main --prefix big/ --values);
+    my $first = $server->json($server->get('/v1/kv/main/?prefix=big/&values=1'));
+    cmp_ok scalar @{ $first->{items} }, '<', 5, 'the server ends its page early';
+    runs [@scan], 0, $lines->(1 .. 6), undef, 'is as long as it may be';
+    my (undef, $out, $err) = jackdaw(@scan, '--limit', '5');
+    ok $out eq $lines->(1 .. 5), 'or as it was asked for' or diag length $out;
+    my ($cursor) = $err =~ /--cursor (\S+)$/;
+    runs [@scan, '--limit', '5', '--cursor', $cursor // ''], 0, $lines->(6), undef, 'and its cursor goes on';
+    my $page = $json->decode((jackdaw(@scan, '--limit', '5', '-o', 'json'))[1]);
+    is scalar @{ $page->{items} }, 5, 'as JSON too';
+    is $page->{next}, $cursor, 'with the last cursor';
+    $server->delete("/v1/kv/main/$_") for keys %big;
 };
 
 subtest 'import and export' => sub {

@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kv scan: keys in order, a page at a time.
+ * kv scan: keys in order, a page at a time. The server ends a page where it
+ * likes, such as when it has become large, so a limit may take several.
  */
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 
+#include "core/units.h"
 #include "tools/command.h"
 #include "tools/out.h"
 #include "tools/path.h"
 
+/* Where no --limit is given. */
+enum { LIMIT_USUAL = 100 };
+
 struct scan {
 	const struct call *call;
 	json_t *page; /* {"items":[...],"next":cursor or null} */
+	uint64_t limit;
 	uint64_t pages, printed;
 };
 
@@ -101,6 +108,15 @@ print_page(struct scan *scan)
 
 /* ---- pages ------------------------------------------------------------- */
 
+/* Of the next page: with --all of each, otherwise what is still wanted. */
+static uint64_t
+page_limit(const struct scan *scan)
+{
+	return scan->call->options->text[OPTION_ALL]
+		       ? scan->limit
+		       : scan->limit - scan->printed;
+}
+
 static void
 page_path(const struct scan *scan, struct buffer *path)
 {
@@ -108,14 +124,16 @@ page_path(const struct scan *scan, struct buffer *path)
 		OPTION_PREFIX,
 		OPTION_START,
 		OPTION_END,
-		OPTION_LIMIT,
 	};
 	const char *const *text = scan->call->options->text;
 	const char *cursor = next_cursor(scan);
+	char limit[24];
 
+	snprintf(limit, sizeof(limit), "%" PRIu64, page_limit(scan));
 	path_kv(path, scan->call->store, "");
 	for (size_t i = 0; i < ARRAY_LEN(passed); i++)
 		path_query(path, option_long(passed[i]) + 2, text[passed[i]]);
+	path_query(path, "limit", limit);
 	path_query(path, "reverse", text[OPTION_REVERSE] ? "1" : NULL);
 	path_query(path, "values", text[OPTION_VALUES] ? "1" : NULL);
 	path_query(path, "cursor", cursor ? cursor : text[OPTION_CURSOR]);
@@ -144,14 +162,23 @@ fetch_page(struct scan *scan)
 	return outcome;
 }
 
-/* Keys that were not asked for are missed only by who knows that there are
- * more. */
-static void
-end_text(const struct scan *scan, const char *cursor)
+static bool
+has_more(const struct scan *scan)
 {
-	const char *const *text = scan->call->options->text;
+	if (!next_cursor(scan))
+		return false;
+	return scan->call->options->text[OPTION_ALL] ||
+	       scan->printed < scan->limit;
+}
 
-	if (cursor && !text[OPTION_LIMIT] && !text[OPTION_ALL])
+/* That there are more keys cannot be seen from those that were printed. */
+static void
+end_text(const struct scan *scan)
+{
+	const char *cursor = next_cursor(scan);
+
+	/* With --all it is only standard output that has failed. */
+	if (cursor && !scan->call->options->text[OPTION_ALL])
 		say("there are more keys: --all lists them, or --cursor %s",
 		    cursor);
 }
@@ -170,20 +197,22 @@ end_json(const struct scan *scan)
 enum outcome
 scan_run(const struct call *call)
 {
+	const char *limit = call->options->text[OPTION_LIMIT];
 	struct scan scan = { .call = call };
-	bool all = call->options->text[OPTION_ALL];
 	enum outcome outcome;
 
+	/* options_parse() has seen that it is a number above 0. */
+	if (!limit || !units_u64(bytes_of(limit), &scan.limit))
+		scan.limit = LIMIT_USUAL;
 	do {
 		outcome = fetch_page(&scan);
 		if (outcome == OUTCOME_OK)
 			outcome = print_page(&scan);
-	} while (outcome == OUTCOME_OK && all && next_cursor(&scan) &&
-		 out_works());
+	} while (outcome == OUTCOME_OK && has_more(&scan) && out_works());
 	if (outcome == OUTCOME_OK && call->options->json)
 		end_json(&scan);
 	else if (outcome == OUTCOME_OK)
-		end_text(&scan, next_cursor(&scan));
+		end_text(&scan);
 	json_decref(scan.page);
 	return outcome;
 }
