@@ -144,6 +144,20 @@ subtest 'statements' => sub {
     is $by_sql{'SELECT count(*) FROM orders'}{database}, 'shop', 'also on a service';
     my @times = map { $_->{total_us} } @list;
     is_deeply \@times, [ sort { $b <=> $a } @times ], 'the dearest first';
+
+    # In two bytes each: wherever it were cut, one of the two would be within a character.
+    my @names = map { $_ . "\x{e9}" x 150 } '', 'x';
+    for my $name (@names) {
+        Service::sql($server, main => qq(CREATE TABLE "$name"(n)));
+        Service::sql($server, main => qq(INSERT INTO "$name" WITH RECURSIVE )
+            . 'c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 5000) SELECT x FROM c');
+        Service::sql($server, main => qq(SELECT n FROM "$name" WHERE n = 7));
+    }
+    $reply = Service::admin($server, GET => '/v1/admin/statements');
+    my $decoded = $server->json($reply) or fail 'JSON with long names' or return;
+    my %hints = map { $_->{sql} => $_->{hints} } @{ $decoded->{statements} };
+    is_deeply $hints{qq(SELECT n FROM "$_" WHERE n = 7)}, ["scans $_ (about 5000 rows)"], 'a long name is whole'
+        for @names;
 };
 
 subtest 'slow ones' => sub {

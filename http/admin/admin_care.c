@@ -2,7 +2,6 @@
 /*
  * /v1/admin/statements and /v1/admin/slow: what statements cost.
  */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/clock.h"
@@ -13,8 +12,11 @@
 
 enum {
 	STATEMENTS_MAX = 500,
-	/* 500 texts of 4 KiB, escaped. */
-	BODY_MAX = 16 << 20,
+	/* Of one: a table's name, which stands in a text of CARE_TEXT_MAX
+	 * unless it is behind a view. */
+	HINT_MAX = 2 * CARE_TEXT_MAX,
+	/* 500 texts of 4 KiB and their hints, escaped. */
+	BODY_MAX = 32 << 20,
 	/* As in service.c: a scan of fewer rows is nothing to speak of. */
 	SCAN_ROWS = 1000,
 	READER_WAIT_S = 1,
@@ -100,13 +102,19 @@ static void
 put_scan(void *arg, const char *table, int64_t rows)
 {
 	struct json *json = arg;
-	char text[256];
+	struct buffer buffer;
+	struct bytes text;
 
 	if (rows < SCAN_ROWS)
 		return;
-	snprintf(text, sizeof(text), "scans %s (about %lld rows)", table,
-		 (long long)rows);
-	json_text(json, bytes_of(text));
+	buffer_init(&buffer, HINT_MAX);
+	buffer_addf(&buffer, "scans %s (about %lld rows)", table,
+		    (long long)rows);
+	text = (struct bytes){ buffer.data, buffer.len };
+	/* A database that was made elsewhere may have any name. */
+	if (!buffer.err && json_is_utf8(text))
+		json_text(json, text);
+	buffer_fini(&buffer);
 }
 
 static void
