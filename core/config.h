@@ -60,7 +60,8 @@ struct config {
 	uint64_t drain_timeout_ms;     /* 5s */
 	uint64_t statement_timeout_ms; /* 30s: /v1/sql, unless it asks for
 					  less */
-	uint64_t slow_ms;  /* 100ms: a statement that takes longer is logged */
+	uint64_t slow_ms;  /* 100ms: a statement that takes longer is logged;
+			    0: none */
 	uint64_t slice_ms; /* 0, which is 100 us: what a long statement runs
 			      before others have their turn */
 };

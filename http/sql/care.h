@@ -7,7 +7,7 @@
  * may come with literals and so without end; what comes beyond is counted
  * together. An entry stays for as long as the process runs.
  *
- * A statement that took longer than limits.slow_ms is kept with its plan, the
+ * A statement that took longer than limits.slow is kept with its plan, the
  * last CARE_SLOW of them, and logged where it is a route's: /v1/sql may have
  * values of a client in its text.
  */
