@@ -115,9 +115,11 @@ my %good = (
     'service.conf' => "limits { }\n",
     'orders.sql' => "-- GET /orders\nSELECT '\xc3\xa9';\n",
     'empty.sql' => '',
+    'README_items.sql' => "-- GET /items\nSELECT 1;\n",
     'migrations/0001_init.sql' => "CREATE TABLE orders(id);\n",
     'migrations/0002_more.sql' => "CREATE TABLE items(id);\n",
-    'README' => 'read me', 'README.md' => 'read me', 'migrations/README' => 'read me',
+    'README' => 'read me', 'README.md' => 'read me', 'README.sql' => 'read me',
+    'migrations/README' => 'read me',
     '.hidden' => "\xff", 'migrations/.0003.sql.swp' => "\xff", '.git/config' => '',
 );
 
@@ -130,6 +132,7 @@ subtest 'a folder is sent' => sub {
     is $request->{headers}{'content-type'}, 'application/json', 'as JSON';
     is_deeply $request->{json}, { files => {
         'service.conf' => $good{'service.conf'}, 'orders.sql' => "-- GET /orders\nSELECT '\x{e9}';\n", 'empty.sql' => '',
+        'README_items.sql' => $good{'README_items.sql'},
         map { ("migrations/$_" => $good{"migrations/$_"}) } qw(0001_init.sql 0002_more.sql),
     } }, 'with its files, and no others';
     gives ['service', 'check', "$shop//"], 0, "shop: good\n";
@@ -175,6 +178,7 @@ subtest 'what does not belong in a folder' => sub {
         ['sql/a.sql' => 'x', qr{shop/sql: only service\.conf}],
         ['migrations/more/a.sql' => 'x', qr{shop/migrations/more: only files}],
         ['dir.sql/a' => 'x', qr{shop/dir\.sql: this is no file}],
+        ['READMES' => 'x', qr{shop/READMES: only service\.conf}],
         ['.sql' => 'x', undef],
         ["bad\xff.sql" => 'x', qr{bad.+\.sql: the name is not UTF-8}],
         ['latin.sql' => "SELECT '\xe9'", qr{shop/latin\.sql: the file is not UTF-8}],

@@ -105,10 +105,12 @@ ends_with(const char *name, const char *end)
 	return len > end_len && !strcmp(name + len - end_len, end);
 }
 
+/* As the server does it: README2.sql is no README. */
 static bool
 is_left_out(const char *name)
 {
-	return name[0] == '.' || !strncmp(name, "README", 6);
+	return name[0] == '.' || !strcmp(name, "README") ||
+	       !strncmp(name, "README.", 7);
 }
 
 static int

@@ -5,8 +5,9 @@
  *	{"files":{"service.conf":"text","migrations/0001_init.sql":"text"}}
  *
  * service.conf and *.sql in the folder and *.sql in its folder migrations are
- * read. Hidden files and README are left out, and anything else is an error,
- * as it is for a server that reads the folder itself.
+ * read. Hidden files and README (README.md and the like) are left out, and
+ * anything else is an error, as it is for a server that reads the folder
+ * itself.
  */
 #ifndef TOOLS_ADMIN_FOLDER_H
 #define TOOLS_ADMIN_FOLDER_H
