@@ -324,11 +324,15 @@ subtest 'where the server is' => sub {
     is(($run->('--url', 'http://127.0.0.1:1', @sql, $there))[0], 6, '--url is before it');
     is(($run->('--socket', "$tmp/none", @sql, $there))[0], 6, 'so is --socket');
     is(($run->(@sql, { env => { JACKDAW_URL => 'unix:' . $fake->socket } }))[0], 0, 'JACKDAW_URL');
+    is(($run->(@sql, { env => { JACKDAW_URL => 'http://127.0.0.1:1', JACKDAW_SOCKET => $fake->socket } }))[0], 6,
+        'which is before JACKDAW_SOCKET');
+    is(($run->('--socket', $fake->socket, @sql, { env => { JACKDAW_URL => 'http://127.0.0.1:1' } }))[0], 0,
+        'and behind --socket');
     mkdir "$tmp/work"; mkdir "$tmp/work/data";
     symlink $fake->socket, "$tmp/work/data/admin.sock";
     is(($run->(@sql, { chdir => "$tmp/work" }))[0], 0, 'data/admin.sock');
     is(($run->(@sql, { chdir => "$tmp/work", env => { JACKDAW_URL => 'http://127.0.0.1:1' } }))[0], 6,
-        'JACKDAW_URL is before it');
+        'JACKDAW_URL is before it as well');
     my ($status, undef, $err) = $run->('--socket', "$tmp/none", @sql);
     is $status, 6, 'nobody there';
     like $err, qr{cannot reach the admin socket \Q$tmp\E/none: No such file.*is jackdawd running, and are you}, 'is told';

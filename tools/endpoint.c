@@ -60,10 +60,10 @@ endpoint_find(struct endpoint *endpoint, const struct options *options,
 	bool admin = place != PLACE_SERVER;
 
 	*endpoint = (struct endpoint){ .url = default_url };
-	if (admin && !socket && !url)
-		socket = environment("JACKDAW_SOCKET");
 	if (!url && place != PLACE_ADMIN)
 		url = environment("JACKDAW_URL");
+	if (admin && !socket && !url)
+		socket = environment("JACKDAW_SOCKET");
 	if (!url && !socket && place == PLACE_SQL)
 		socket = usable_socket();
 	if (!url && !socket && place == PLACE_ADMIN)

@@ -12,8 +12,9 @@ enum place {
 	/* The admin socket: --socket, $JACKDAW_SOCKET, else ./data/admin.sock
 	 * if it is there, else /var/lib/jackdaw/admin.sock; or --url. */
 	PLACE_ADMIN,
-	/* The admin socket where it is named or is there for us, otherwise as
-	 * PLACE_SERVER. */
+	/* --socket is the admin socket. Without it, --url and $JACKDAW_URL it
+	 * is that of PLACE_ADMIN where that is named or is there for us;
+	 * otherwise as PLACE_SERVER. */
 	PLACE_SQL,
 };
 
