@@ -216,12 +216,21 @@ subtest 'stacks of a file' => sub {
     is "$status|$err", '0|', 'are drawn, and no server is asked';
     is scalar boxes($out), 7, 'each has its box';
     like $out, qr/jackdaw: 40 samples</, 'and all are counted';
+    my $greys = sub { return join ' ', map { $_->{name} } grep { $_->{fill} =~ /^hsl\(0,/ } boxes($_[0]) };
+    is $greys->($out), 'all worker-0 - perf', 'labels are told from functions';
+    $write->("jackdawd;main;work 30\njackdawd 10\njackdawd;main;rest;a;b 20");
+    ($status, $out, $err) = $client->('--file', $file, '-o', 'svg');
+    is "$status|$err", '0|', 'so are short ones, also the last without its line end';
+    like $out, qr/jackdaw: 60 samples</, 'which all count';
+    is $greys->($out), 'all jackdawd', 'and only the process is no function';
     ($status, undef, $err) = $client->('--file', $file);
     is $status, 2, 'a table cannot be made of them';
     like $err, qr/can be drawn: -o svg/, 'which is said';
-    $write->("nothing of the kind\n");
-    ($status, $out, $err) = $client->('--file', $file, '-o', 'svg');
-    is "$status|$out|$err", "1||jackdaw: these are no folded stacks\n", 'something else is refused';
+    for my $text ("nothing of the kind\n", " 1\n", "a;b\n", "a;b 1\n\n") {
+        $write->($text);
+        ($status, $out, $err) = $client->('--file', $file, '-o', 'svg');
+        is "$status|$out|$err", "1||jackdaw: these are no folded stacks\n", 'something else is refused';
+    }
     ($status, undef, $err) = $client->('--file', "$file.none", '-o', 'svg');
     is $status, 1, 'a file that is not there';
     like $err, qr/stacks\.none: No such file/, 'is named';

@@ -158,9 +158,9 @@ static const struct {
 enum { GROUP_LABELS, GROUP_OWN };
 
 static unsigned
-group_of(const struct node *node)
+group_of(const struct node *node, const struct stacks *stacks)
 {
-	if (node->row <= STACKS_LABELS)
+	if (node->row <= stacks->labels)
 		return GROUP_LABELS;
 	for (unsigned i = GROUP_OWN + 1; i < ARRAY_LEN(groups); i++) {
 		const char *list = groups[i].prefixes;
@@ -201,7 +201,7 @@ struct drawing {
 static void
 draw_box(const struct drawing *drawing, const struct node *node, double x)
 {
-	unsigned group = group_of(node);
+	unsigned group = group_of(node, drawing->stacks);
 	double width = (double)node->total * drawing->scale;
 	unsigned y = drawing->height - MARGIN - (node->row + 1) * ROW;
 	struct bytes name = readable(node->name);

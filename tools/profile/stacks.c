@@ -47,16 +47,46 @@ parse_line(struct stack *stack, struct bytes line, struct bytes *frames)
 	do
 		frames[stack->depth++] = take_until(&line, ';');
 	while (line.len > 0);
-	return stack->depth > STACKS_LABELS &&
-	       units_u64(number, &stack->samples);
+	return frames[0].len > 0 && units_u64(number, &stack->samples);
+}
+
+/* Those of a server always are. Of a file the second frame tells: this program
+ * writes a route there, and who folds what perf has found may write "-". */
+static bool
+is_labelled(const struct stack *stack)
+{
+	struct bytes route =
+		stack->depth > STACKS_LABELS ? stack->frames[1] : bytes_of("");
+
+	return bytes_begin(route, "route ") ||
+	       bytes_equal(route, bytes_of("no route")) ||
+	       bytes_equal(route, bytes_of("-"));
+}
+
+/* Sums up what was read, which only a server's figures do otherwise. */
+static void
+look_over(struct stacks *stacks)
+{
+	stacks->labels = STACKS_LABELS;
+	if (stacks->hz)
+		return;
+	stacks->samples = 0;
+	for (size_t i = 0; i < stacks->count; i++) {
+		stacks->samples += stacks->list[i].samples;
+		/* The process or the thread. */
+		if (!is_labelled(&stacks->list[i]))
+			stacks->labels = 1;
+	}
 }
 
 bool
 stacks_parse(struct stacks *stacks, struct bytes text)
 {
-	size_t lines = count_of(text, '\n');
+	const char *at = text.data;
+	/* A server's answer without its last line end was cut. */
+	bool is_open = !stacks->hz && text.len > 0 && at[text.len - 1] != '\n';
+	size_t lines = count_of(text, '\n') + is_open;
 	size_t frames = count_of(text, ';') + lines, used = 0;
-	uint64_t sum = 0;
 
 	/* Never none: an empty profile is one. */
 	stacks->list = calloc(lines + 1, sizeof(*stacks->list));
@@ -71,18 +101,17 @@ stacks_parse(struct stacks *stacks, struct bytes text)
 
 		if (stacks->count == lines ||
 		    !parse_line(stack, take_until(&text, '\n'),
-				stacks->frames + used)) {
+				stacks->frames + used) ||
+		    (stacks->hz && stack->depth <= STACKS_LABELS)) {
 			say("%s", stacks->hz ? "the server's answer is not a "
 					       "profile"
 					     : "these are no folded stacks");
 			return false;
 		}
 		used += stack->depth;
-		sum += stack->samples;
 		stacks->count++;
 	}
-	if (!stacks->hz)
-		stacks->samples = sum;
+	look_over(stacks);
 	return true;
 }
 

@@ -11,9 +11,8 @@ enum { STACKS_LABELS = 3 }; /* thread, route, kind: before the functions */
 
 /* One line. */
 struct stack {
-	struct bytes
-		*frames; /* the labels, then functions from the outermost */
-	unsigned depth;  /* of labels and functions */
+	struct bytes *frames; /* labels, then functions from the outermost */
+	unsigned depth;       /* of labels and functions */
 	uint64_t samples;
 };
 
@@ -21,6 +20,9 @@ struct stacks {
 	/* Of the whole profile, as the server says it; hz is 0 where it says
 	 * nothing: then samples is the sum of the list's. */
 	uint64_t hz, ms, samples, dropped;
+	/* Frames of each that are no functions: STACKS_LABELS of a server; a
+	 * file of another program may have the process alone. */
+	unsigned labels;
 	struct stack *list;
 	size_t count;
 	struct bytes *frames; /* of all */
