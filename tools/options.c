@@ -215,6 +215,41 @@ short_options(char letters[LETTERS_SIZE])
 	*letters = '\0';
 }
 
+/* More than one option begins with the word. */
+static bool
+is_ambiguous(const char *word)
+{
+	size_t len = strcspn(word, "=");
+	unsigned count = 0;
+
+	for (int i = 0; i < OPTION_COUNT; i++)
+		count += !strncmp(table[i].text, word, len);
+	return count > 1;
+}
+
+/* What getopt_long() did not take. Of a letter, which may stand among others,
+ * and of an option whose argument is wrong it tells which; a long one that it
+ * does not know is the word. */
+static bool
+refuse(int found, const char *word)
+{
+	char letter[] = { '-', (char)optopt, '\0' };
+	const char *option = optopt >= LONG_BASE
+				     ? option_long(optopt - LONG_BASE)
+			     : optopt ? letter
+				      : word;
+
+	if (found == ':')
+		say("%s needs an argument", option);
+	else if (optopt >= LONG_BASE)
+		say("%s takes no argument", option);
+	else if (!optopt && is_ambiguous(word))
+		say("%s is the beginning of several options", option);
+	else
+		say("unknown option %s", option);
+	return false;
+}
+
 static bool
 collect(struct options *options, int argc, char **argv)
 {
@@ -228,14 +263,8 @@ collect(struct options *options, int argc, char **argv)
 	while ((found = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
 		int name = name_of(found);
 
-		if (found == ':') {
-			say("%s needs an argument", argv[optind - 1]);
-			return false;
-		}
-		if (name < 0) {
-			say("unknown option %s", argv[optind - 1]);
-			return false;
-		}
+		if (name < 0)
+			return refuse(found, argv[optind - 1]);
 		options->text[name] = optarg ? optarg : "";
 		options->given[options->given_count++] =
 			(struct option_given){ (enum option_name)name,
