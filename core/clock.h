@@ -14,6 +14,13 @@
 #define NS_PER_MS UINT64_C(1000000)
 #define NS_PER_S UINT64_C(1000000000)
 
+/* UINT64_MAX where it is longer than that, 584 years. */
+static inline uint64_t
+clock_ms_ns(uint64_t ms)
+{
+	return ms <= UINT64_MAX / NS_PER_MS ? ms * NS_PER_MS : UINT64_MAX;
+}
+
 static inline uint64_t
 clock_mono_ns(void)
 {

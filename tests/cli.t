@@ -130,6 +130,7 @@ my %canned = (
     titled => [400, '{"title":"Only a title"}'],
     html => [502, '<html>Bad Gateway</html>'],
     notjson => [200, 'what?'],
+    late => [200, 'slowly'],
     huge => [200, '{"value":99999999999999999999}'],
     mock_scan => [200, '{"items":[{"key":"a\u0000b\\\\c","value":"\u009bx"},'
         . '{"key":{"base64":"/w=="},"base64":"AAn/"},{"key":"a\tb\nc","value":""}],"next":null}'],
@@ -145,6 +146,7 @@ my %raw = (
 sub canned_reply {
     my ($head) = @_;
     my ($store) = $head =~ m{^\w+ /v1/kv/(\w+)/};
+    select undef, undef, undef, 0.2 if ($store // '') eq 'late';
     $store = 'teapot' if !defined $store;
     return $raw{$store} if exists $raw{$store};
     my ($status, $body) = @{ $canned{$store} // [404, ''] };
@@ -197,6 +199,8 @@ subtest 'exit statuses' => sub {
     my $begin = time;
     runs ['kv', 'get', 'silent', 'k', '--timeout', '200ms'], 7, '', qr/no answer in time/;
     cmp_ok time - $begin, '<', 5 * Jackdaw::slowness(), 'at once';
+    # A little less and a little more than 2^64 nanoseconds.
+    runs ['kv', 'get', 'late', 'k', '--timeout', $_], 0, 'slowly' for '18446744073709ms', '18446744073710ms';
     runs ['kv', 'put', 'silent', 'k', '--value', 'v', '--timeout', '200ms'], 7, '', qr/not known/;
     runs ['kv', 'export', 'silent', '--timeout', '200ms'], 7, '', qr/no answer/;
     runs ['kv', 'get', 'empty', 'k'], 1, '', qr/broke/;

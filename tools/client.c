@@ -60,6 +60,16 @@ set_address(struct client *client, const struct options *options,
 	return true;
 }
 
+/* One that is too far to be told is none. */
+static uint64_t
+deadline(uint64_t timeout_ms)
+{
+	uint64_t now_ns = clock_mono_ns(), ns = clock_ms_ns(timeout_ms);
+
+	return timeout_ms && ns < UINT64_MAX - now_ns ? now_ns + ns
+						      : UINT64_MAX;
+}
+
 struct client *
 client_create(const struct options *options, enum place place)
 {
@@ -70,10 +80,7 @@ client_create(const struct options *options, enum place place)
 	client->easy = curl_easy_init();
 	if (!client->easy || !set_address(client, options, place))
 		goto cleanup;
-	client->deadline_ns = UINT64_MAX;
-	if (options->timeout_ms)
-		client->deadline_ns =
-			clock_mono_ns() + options->timeout_ms * NS_PER_MS;
+	client->deadline_ns = deadline(options->timeout_ms);
 	return client;
 
 cleanup:
@@ -200,7 +207,9 @@ streams(const struct request *request)
 static long
 time_left_ms(const struct client *client, const struct request *request)
 {
-	uint64_t now_ns = clock_mono_ns();
+	/* libcurl counts them in 32 bits. */
+	const uint64_t most = INT32_MAX;
+	uint64_t now_ns = clock_mono_ns(), left_ms;
 
 	if (request->timeout_ms)
 		return (long)request->timeout_ms;
@@ -208,7 +217,8 @@ time_left_ms(const struct client *client, const struct request *request)
 		return streams(request) ? 0 : REQUEST_TIMEOUT_MS;
 	if (now_ns >= client->deadline_ns)
 		return 1;
-	return (long)((client->deadline_ns - now_ns) / NS_PER_MS) + 1;
+	left_ms = (client->deadline_ns - now_ns) / NS_PER_MS + 1;
+	return (long)(left_ms < most ? left_ms : most);
 }
 
 static bool
