@@ -132,6 +132,9 @@ subtest 'errors are counted' => sub {
         '--request', '1 GET /never');
     cmp_ok $never->{transport_errors}{timeout}, '>', 0, 'timeout';
     between(ms($never, 'max'), 200, 400, 'its latency is its time');
+    my $silent = bench($server, qw(-c 2 -d 300ms --timeout 200ms /never));
+    is $silent->{status}, 1, 'no reply at all is no result';
+    like $silent->{err}, qr/nothing was measured: no reply came in/, '... which is said';
     my $nothing = bench($server, qw(-c 2 --requests 5 /drop));
     is $nothing->{status}, 1, 'nothing but errors is no result';
     like $nothing->{err}, qr/nothing was measured/;

@@ -67,6 +67,11 @@ subtest 'what must fit together' => sub {
         [['--request', '1 GET /x', '--request-header', '2 A: b'], qr/INDEX from 1 to 1/],
         [['/x', '--url', 'https://127.0.0.1'],      qr{takes a URL of the form http://}],
         [['/x', '--url', 'http://127.0.0.1:1/a'],   qr{takes a URL of the form http://}],
+        [['/x', '--url', 'http://127.0.0.1:98543'], qr{takes a URL of the form http://}],
+        [['/x', '--url', 'http://127.0.0.1:0'],     qr{takes a URL of the form http://}],
+        [['/x', '-d', '25h'],                       qr/a day is the longest duration/],
+        # A little more than 2^64 nanoseconds.
+        [['/x', '-d', '213504d'],                   qr/a day is the longest duration/],
         [['/x', '--limit', '5'],                    qr/bench does not take --limit/],
     );
     for (@cases) {
@@ -141,6 +146,19 @@ subtest 'threads' => sub {
     is $threads->(qw(--requests 20 -c 1)), 1, 'but none without a connection';
     is $threads->(qw(-d 100ms -r 1000)), 1, 'a schedule as many as its rate needs';
     is $threads->(qw(--requests 20 -t 3)), 3, 'or as many as are asked for';
+};
+
+subtest 'open files' => sub {
+    my $server = Slow->start;
+    my ($status, $out, $err) = Jackdaw->run('sh', '-c', 'ulimit -Sn 4 && exec "$@"', 'sh', $client,
+        'bench', '--url', $server->url, qw(-o json --warmup 0s -c 20 --requests 40 /ok));
+    is $status, 0, 'as many as it needs';
+    is $err, '', '... without a word';
+    is((eval { $json->decode($out) } // {})->{requests}, 40, '... and all is measured');
+    ($status, undef, $err) = Jackdaw->run('sh', '-c', 'ulimit -n 40 && exec "$@"', 'sh', $client,
+        'bench', '--url', $server->url, qw(--requests 40 /ok));
+    is $status, 1, 'not more than it may have';
+    like $err, qr/needs \d+ open files, and the limit is 40: see ulimit -Hn/, '... which is said';
 };
 
 subtest 'the same seed, the same requests' => sub {

@@ -15,7 +15,8 @@ report(const struct plan *plan, const struct load *load, bool json,
 {
 	if (json ? !report_json(plan, load, found) : !report_text(plan, load))
 		return OUTCOME_ERROR;
-	if (load->latency->count == 0) {
+	/* Latency alone may be that of requests that had no reply. */
+	if (load->tally->requests == 0) {
 		say("nothing was measured: no reply came in");
 		return OUTCOME_ERROR;
 	}

@@ -47,10 +47,13 @@ allow_files(const struct plan *plan, unsigned threads)
 		return false;
 	}
 	limit.rlim_cur = wanted;
-	return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+	if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
+		return true;
+	say("cannot raise the limit of open files: %s", strerror(errno));
+	return false;
 }
 
-static void
+static bool
 crew_init(struct crew *crew, const struct plan *plan, uint64_t rate)
 {
 	sigset_t ends;
@@ -67,6 +70,10 @@ crew_init(struct crew *crew, const struct plan *plan, uint64_t rate)
 	pthread_sigmask(SIG_BLOCK, &ends, &crew->mask_before);
 	crew->signals = signalfd(-1, &ends, SFD_NONBLOCK | SFD_CLOEXEC);
 	crew->run.done = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (crew->signals >= 0 && crew->run.done >= 0)
+		return true;
+	say("cannot begin: %s", strerror(errno));
+	return false;
 }
 
 static void
@@ -94,7 +101,7 @@ create_senders(struct crew *crew)
 		}
 		crew->created++;
 	}
-	return crew->signals >= 0 && crew->run.done >= 0;
+	return true;
 }
 
 static bool
@@ -195,13 +202,20 @@ enum outcome
 load_run(struct load *load, const struct plan *plan, uint64_t rate)
 {
 	enum outcome outcome = OUTCOME_ERROR;
-	struct live *live = live_create();
+	struct live *live;
 	struct crew crew;
 
 	*load = (struct load){ 0 };
-	crew_init(&crew, plan, rate);
-	if (live && allow_files(plan, crew.run.threads) &&
-	    create_senders(&crew) && start_threads(&crew)) {
+	/* First of all: it makes room for what follows. */
+	if (!allow_files(plan, plan_threads(plan, rate)))
+		return OUTCOME_ERROR;
+	live = live_create();
+	if (!live) {
+		say("%s", err_text(ERR_NOMEM));
+		return OUTCOME_ERROR;
+	}
+	if (crew_init(&crew, plan, rate) && create_senders(&crew) &&
+	    start_threads(&crew)) {
 		begin_all(&crew);
 		wait_for_all(&crew, live);
 		for (unsigned i = 0; i < crew.started; i++)

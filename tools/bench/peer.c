@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/units.h"
 #include "tools/endpoint.h"
 #include "tools/out.h"
 
@@ -95,6 +96,15 @@ resolve_socket(struct plan *plan, const char *path)
 	return OUTCOME_OK;
 }
 
+/* Larger ones getaddrinfo() would take modulo 65536. */
+static bool
+is_port(struct bytes text)
+{
+	uint64_t number;
+
+	return units_u64(text, &number) && number >= 1 && number <= UINT16_MAX;
+}
+
 /* "http://HOST[:PORT][/]" into name (without brackets) and port. */
 static bool
 split_url(const char *url, char name[256], char port[8], const char **authority,
@@ -125,7 +135,8 @@ split_url(const char *url, char name[256], char port[8], const char **authority,
 	}
 	len -= (size_t)(end - *authority);
 	if (name_len == 0 || name_len >= 256 || len > 6 ||
-	    (len > 0 && *end != ':'))
+	    (len > 0 && *end != ':') ||
+	    (len > 1 && !is_port((struct bytes){ end + 1, len - 1 })))
 		return false;
 	memcpy(name, at, name_len);
 	name[name_len] = '\0';

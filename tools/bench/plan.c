@@ -37,7 +37,7 @@ ns_of(const struct options *options, enum option_name name, uint64_t otherwise)
 	if (!options->text[name] ||
 	    !units_duration_ms(bytes_of(options->text[name]), &ms))
 		return otherwise;
-	return ms * NS_PER_MS;
+	return clock_ms_ns(ms);
 }
 
 static bool
