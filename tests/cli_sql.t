@@ -274,6 +274,12 @@ subtest 'files' => sub {
     gives ['-f', spew('end.sql', "SELECT one;\nSELECT syntax")], 1, qr/1/, qr/end\.sql:2: near/;
     gives ['-f', "$tmp/nothing.sql"], 1, '', qr/nothing\.sql: No such file/;
     gives ['-f', "$tmp"], 1, '', qr/Is a directory/;
+    # With a byte order mark: the first word is the first word.
+    my $trigger = 'CREATE TRIGGER a AFTER INSERT ON t BEGIN SELECT 1; SELECT 2; END /* one */';
+    $fake->requests;
+    gives ['-o', 'csv', '-f', spew('marked.sql', "\xef\xbb\xbf$trigger;\nSELECT one;\n")], 0, qr/^n\r\n/;
+    is_deeply [map { $_->{json}{sql} } $fake->requests], [$trigger, 'SELECT one'], 'a mark is no word';
+    gives ['-f', spew('marked.sql', "\xef\xbb\xbf")], 0, '';
     # Longer than a piece that is read at once; a mark stands across two.
     my $long = join '', map { sprintf "INSERT INTO t VALUES('%s;''%05d') insert1;\n", 'x' x ($_ * 7 % 997), $_ } 1 .. 300;
     $fake->requests;

@@ -148,10 +148,18 @@ token_of(struct bytes text)
 	return (struct token){ 1, false, 0 };
 }
 
-static bool
-is_blank(char c)
+/* Bytes of the blank that begins the text; 0: none does. A byte order mark,
+ * with which some editors begin a file, is one for SQLite too. One that is not
+ * all there yet looks like a word that may go on. */
+static size_t
+blank_len(struct bytes text)
 {
-	return c == ' ' || (c >= '\t' && c <= '\r');
+	static const char mark[] = "\xef\xbb\xbf";
+	char c = *(const char *)text.data;
+
+	if (c == ' ' || (c >= '\t' && c <= '\r'))
+		return 1;
+	return bytes_begin(text, mark) ? sizeof(mark) - 1 : 0;
 }
 
 bool
@@ -162,10 +170,11 @@ split_next(struct split *split, struct bytes text, bool final)
 		struct bytes rest = { (const char *)text.data + split->at,
 				      text.len - split->at };
 		char c = *(const char *)rest.data;
+		size_t blank = blank_len(rest);
 		struct token token;
 
-		if (is_blank(c)) {
-			split->at++;
+		if (blank > 0) {
+			split->at += blank;
 			continue;
 		}
 		if (c == ';') {
