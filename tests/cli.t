@@ -127,6 +127,7 @@ my %canned = (
     full => [507, ''],
     teapot => [418, ''],
     escape => [400, '{"detail":"bad \u001b[31mthing\u0007","code":"x\ny"}'],
+    escape8 => [400, '{"detail":"bad \u009b31mth\u00e9ng\u0080","code":"x"}'],
     titled => [400, '{"title":"Only a title"}'],
     html => [502, '<html>Bad Gateway</html>'],
     notjson => [200, 'what?'],
@@ -185,6 +186,7 @@ subtest 'exit statuses' => sub {
             qr/^jackdaw: told to \((?:$store|other), request id r1\)\n\z/;
     }
     runs ['kv', 'get', 'escape', 'k'], 1, '', qr/^jackdaw: bad \?\[31mthing\? \(x\?y, request id r1\)\n\z/;
+    runs ['kv', 'get', 'escape8', 'k'], 1, '', qr/^jackdaw: bad \?31mth\xc3\xa9ng\? \(x, request id r1\)\n\z/;
     runs ['kv', 'get', 'titled', 'k'], 1, '', qr/^jackdaw: Only a title\n\z/;
     runs ['kv', 'get', 'html', 'k'], 1, '', qr/^jackdaw: the server answered 502\n\z/;
     runs ['kv', 'incr', 'notjson', 'k'], 1, '', qr/has no number/;
@@ -346,6 +348,8 @@ subtest 'scan' => sub {
     runs ['kv', 'scan', 'cache', '--start', 's/010', '--end', 's/012'], 0, $lines->(@all[10, 11]);
     runs ['kv', 'scan', 'cache', '--prefix', 's/', '--reverse', '--limit', '2'], 0,
         $lines->(@all[149, 148]), qr/more keys/;
+    $server->put('/v1/kv/cache/' . Jackdaw::encode("u/\xc2A"), 'v');
+    runs ['kv', 'scan', 'cache', '--prefix', 'u/'], 0, "u/\\xc2A\n";
     runs ['kv', 'scan', 'cache', '--prefix', 'nothing'], 0, '';
     runs ['kv', 'scan', 'cache', '--prefix', 's/', '--all'], 0, $lines->(@all);
     runs ['kv', 'scan', 'cache', '--prefix', 's/', '--all', '--limit', '7'], 0, $lines->(@all);

@@ -25,6 +25,31 @@ is_control(unsigned char byte)
 	return byte < 0x20 || byte == 0x7f;
 }
 
+/* U+0080 to U+009F, two bytes of UTF-8, steer a terminal like escape
+ * sequences. */
+static bool
+is_c1(const unsigned char *at, size_t len)
+{
+	return len > 1 && at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0;
+}
+
+/* A '?' for each control character. */
+static void
+blot(char *text)
+{
+	size_t len = strlen(text);
+	char *to = text;
+
+	for (size_t i = 0; i < len; i++) {
+		const unsigned char *at = (const void *)(text + i);
+		bool c1 = is_c1(at, len - i);
+
+		*to++ = c1 || is_control(*at) ? '?' : text[i];
+		i += c1;
+	}
+	*to = '\0';
+}
+
 static const char *place;
 
 void
@@ -42,9 +67,7 @@ say(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	for (char *c = text; *c; c++)
-		if (is_control((unsigned char)*c))
-			*c = '?';
+	blot(text);
 	fflush(stdout);
 	fprintf(stderr, "jackdaw: %s%s%s\n", place ? place : "",
 		place ? ": " : "", text);
@@ -89,9 +112,7 @@ escape(struct bytes bytes, bool lines, piece_fn put, void *arg)
 
 	for (i = 0; i < bytes.len; i++) {
 		unsigned char byte = data[i];
-		/* U+0080 to U+009F steer a terminal like escape sequences. */
-		bool c1 =
-			byte == 0xc2 && i + 1 < bytes.len && data[i + 1] < 0xa0;
+		bool c1 = is_c1(data + i, bytes.len - i);
 
 		if (!(is_control(byte) && !(byte && strchr(kept, byte))) &&
 		    !(byte == '\\' && !lines) && !c1 && (byte < 0x80 || utf8))
