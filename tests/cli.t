@@ -417,6 +417,14 @@ subtest 'import and export' => sub {
     runs ['kv', 'export', 'copy', "$tmp/link"], 0, '', undef, 'through a symbolic link';
     ok -l "$tmp/link", 'which stays';
     is((stat "$tmp/main.ndjson")[2] & 0777, 0600, 'as the mode does');
+    mkdir "$tmp/links";
+    symlink 'behind', "$tmp/links/first";
+    symlink 'links/first', "$tmp/second";
+    runs ['kv', 'export', 'copy', "$tmp/second"], 0, '', undef, 'through links to where no file is';
+    ok -l "$tmp/second" && -l "$tmp/links/first", 'which stay';
+    is slurp("$tmp/links/behind"), $main, 'and lead to it now';
+    symlink 'round', "$tmp/round";
+    runs ['kv', 'export', 'copy', "$tmp/round"], 1, '', qr/round: Too many levels/;
     # What is no file is written to, never replaced. These are our own: run by
     # root, a client that renames over them would break the machine's.
     POSIX::mkfifo("$tmp/fifo", 0600) or die "mkfifo: $!";

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -111,6 +112,54 @@ forget(struct target *target)
 	*target = (struct target){ 0 };
 }
 
+/* Where the symbolic link at path leads, from its own folder on. The caller
+ * frees. NULL: errno is EINVAL where it is no link. */
+static char *
+link_target(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	int folder_len = slash ? (int)(slash + 1 - path) : 0;
+	char to[PATH_MAX], *next;
+	ssize_t len = readlink(path, to, sizeof(to));
+
+	if (len < 0)
+		return NULL;
+	/* A path of PATH_MAX bytes cannot be opened. */
+	if (len == sizeof(to)) {
+		errno = ENAMETOOLONG;
+		return NULL;
+	}
+	if (to[0] == '/')
+		folder_len = 0;
+	if (asprintf(&next, "%.*s%.*s", folder_len, path, (int)len, to) < 0)
+		return NULL;
+	return next;
+}
+
+/* The path behind symbolic links, also where no file is yet, which realpath()
+ * does not tell. The caller frees. NULL, with errno. */
+static char *
+follow_links(const char *path)
+{
+	enum { LINKS_MAX = 40 }; /* as the kernel follows */
+	char *at = strdup(path);
+
+	for (unsigned i = 0; at && i <= LINKS_MAX; i++) {
+		char *next = link_target(at);
+
+		/* None, or nothing: what is wrong with it is said when a file
+		 * is made there. */
+		if (!next && (errno == EINVAL || errno == ENOENT))
+			return at;
+		free(at);
+		at = next;
+	}
+	if (at)
+		errno = ELOOP;
+	free(at);
+	return NULL;
+}
+
 bool
 target_open(struct target *target, const char *path)
 {
@@ -128,8 +177,8 @@ target_open(struct target *target, const char *path)
 		target->file = fopen(path, "we");
 		return target->file || complain(path);
 	}
-	/* Behind a symbolic link it is the file that is replaced. */
-	target->path = exists ? realpath(path, NULL) : strdup(path);
+	/* Behind a symbolic link it is the file that is replaced or made. */
+	target->path = follow_links(path);
 	good = target->path ? open_temporary(target, exists ? &old : NULL)
 			    : complain(path);
 	if (!good)
