@@ -287,6 +287,9 @@ subtest 'any bytes' => sub {
     runs ['kv', 'put', 'main', 'bytes', '--file', "$tmp"], 1, '', qr/Is a directory/;
     spew('large', 'x' x ((1 << 20) + 1));
     runs ['kv', 'put', 'main', 'large', '--file', "$tmp/large"], 1, '', qr/\(too_large, /;
+    truncate spew('sparse', ''), (256 << 20) + 1 or die $!;
+    runs ['kv', 'put', 'main', 'large', '--file', "$tmp/sparse"], 1, '', qr/sparse is larger than 256 MiB/;
+    unlink "$tmp/sparse";
     my @keys = ('a b', 'a/b//c', '/', '..', 'x/../y', './z', '%41', '%', '?a=b&c#d', "\xff\xfe",
         "\xe2\x82\xac", join('', map chr, 1 .. 255), '-dash', "new\nline", 'k' x 480);
     for my $key (@keys) {

@@ -11,7 +11,8 @@
 #include "tools/answer.h"
 
 enum {
-	/* A reply that is kept in memory: a value, or a page of a scan. */
+	/* A reply that is kept in memory: a page of a scan, or a value, which
+	 * is printed whole or not at all. */
 	REPLY_MAX = 256 << 20,
 	CONNECT_TIMEOUT_MS = 10000,
 	/* For a request of bounded size, where no --timeout is given. Long
@@ -354,6 +355,11 @@ say_local(const struct exchange *exchange)
 {
 	if (exchange->refused)
 		return OUTCOME_ERROR;
+	if (exchange->reply->body.err == ERR_TOO_LARGE) {
+		say("the reply is larger than %d MiB, which is what fits here",
+		    REPLY_MAX >> 20);
+		return OUTCOME_ERROR;
+	}
 	if (exchange->reply->body.err) {
 		say("the reply: %s", err_text(exchange->reply->body.err));
 		return OUTCOME_ERROR;

@@ -15,7 +15,8 @@
 #include "tools/path.h"
 #include "tools/answer.h"
 
-/* A value that we read, and a line of JSON with one in base64. */
+/* A value that we read, as large as one that client.h takes, and a line of JSON
+ * with one in base64. */
 enum { VALUE_MAX = 256 << 20, LINE_MAX_LEN = VALUE_MAX / 2 * 3 };
 
 /* Sends the request to the key; query NULL: none. The reply is the caller's
@@ -213,7 +214,10 @@ take_value(const struct options *options, struct buffer *value)
 	if (file && strcmp(file, "-"))
 		fd = open(file, O_RDONLY | O_CLOEXEC);
 	good = fd >= 0 && read_all(fd, value);
-	if (!good)
+	if (value->err == ERR_TOO_LARGE)
+		say("%s is larger than %d MiB, which is what fits here",
+		    file ? file : "standard input", VALUE_MAX >> 20);
+	else if (!good)
 		say("%s: %s", file ? file : "standard input",
 		    value->err ? err_text(value->err) : strerror(errno));
 	if (fd > STDIN_FILENO)
