@@ -44,7 +44,7 @@ my @services = (
 );
 my @complaints = (
     { file => 'orders.sql', line => 3, text => 'no such column: totl', hint => JSON::PP::false },
-    { file => 'service.conf', line => 0, text => "bad\e[31m", hint => JSON::PP::false },
+    { file => 'service.conf', line => 0, text => "bad\e[31m\x{9b}1m", hint => JSON::PP::false },
     { file => undef, line => 0, text => 'no routes', hint => JSON::PP::false },
     { file => 'orders.sql', line => 9, text => 'scans orders', hint => JSON::PP::true },
 );
@@ -154,7 +154,7 @@ subtest 'a folder is sent' => sub {
 
 subtest 'complaints' => sub {
     my $shop = folder('shop', %good);
-    my $text = join '', map { "$shop/$_\n" } 'orders.sql:3: no such column: totl', 'service.conf: bad?[31m';
+    my $text = join '', map { "$shop/$_\n" } 'orders.sql:3: no such column: totl', 'service.conf: bad?[31m?1m';
     $text .= "wrong: no routes\n$shop/orders.sql:9: hint: scans orders\n";
     for my $command (qw(check deploy)) {
         gives ['service', $command, $shop, '--name', 'wrong'], 1, '', $text, "$command says each with its place";

@@ -33,8 +33,7 @@ is_c1(const unsigned char *at, size_t len)
 	return len > 1 && at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0;
 }
 
-/* A '?' for each control character. */
-static void
+char *
 blot(char *text)
 {
 	size_t len = strlen(text);
@@ -48,6 +47,7 @@ blot(char *text)
 		i += c1;
 	}
 	*to = '\0';
+	return text;
 }
 
 static const char *place;

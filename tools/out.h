@@ -20,6 +20,9 @@ void say(const char *format, ...) PRINTF(1, 2);
  * wrong. Borrowed; NULL ends it. */
 void say_from(const char *where);
 
+/* A '?' for each control character of the text, in place; returns it. */
+char *blot(char *text);
+
 void out_bytes(struct bytes bytes);
 
 /* One field of a line: as it is where it is printable UTF-8; otherwise with

@@ -38,10 +38,12 @@ integer(const json_t *object, const char *name)
 static void
 print_error(const char *text)
 {
-	for (; *text; text++)
-		fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?'
-								   : *text,
-		      stderr);
+	char *shown = strdup(text);
+
+	/* Where there is no memory nothing is better than what steers. */
+	if (shown)
+		fputs(blot(shown), stderr);
+	free(shown);
 }
 
 /* "orders.sql:3: hint: text", as compilers write it. dir: where the files are,
