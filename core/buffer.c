@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/buffer.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Most replies fit without growing again. */
 enum { FIRST_CAPACITY = 512 };
@@ -149,6 +151,42 @@ buffer_add_i64(struct buffer *buffer, int64_t number)
 	/* Negated unsigned: -INT64_MIN does not exist. */
 	buffer_add_u64(buffer,
 		       number < 0 ? -(uint64_t)number : (uint64_t)number);
+}
+
+ssize_t
+buffer_read(struct buffer *buffer, int fd)
+{
+	enum { PIECE = 64 << 10 };
+	size_t left = buffer->max - buffer->len;
+	char *room = buffer_reserve(buffer, left < PIECE ? left : PIECE);
+	ssize_t n = -1;
+
+	/* A byte behind the bound, for which there is the room of a NUL, tells
+	 * that there is more. */
+	if (room)
+		do
+			n = read(fd, room, left < PIECE ? left + 1 : PIECE);
+		while (n < 0 && errno == EINTR);
+	if (n > 0 && (size_t)n > left)
+		buffer->err = ERR_TOO_LARGE;
+	if (buffer->err) {
+		errno = buffer->err == ERR_NOMEM ? ENOMEM : EFBIG;
+		return -1;
+	}
+	if (n > 0)
+		buffer_added(buffer, (size_t)n);
+	return n;
+}
+
+bool
+buffer_read_all(struct buffer *buffer, int fd)
+{
+	ssize_t n;
+
+	do
+		n = buffer_read(buffer, fd);
+	while (n > 0);
+	return n == 0;
 }
 
 void

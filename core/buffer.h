@@ -7,6 +7,8 @@
 #ifndef CORE_BUFFER_H
 #define CORE_BUFFER_H
 
+#include <sys/types.h>
+
 #include "core/base.h"
 #include "core/err.h"
 
@@ -34,6 +36,11 @@ void buffer_add_str(struct buffer *buffer, const char *text);
 void buffer_addf(struct buffer *buffer, const char *format, ...) PRINTF(2, 3);
 void buffer_add_u64(struct buffer *buffer, uint64_t number);
 void buffer_add_i64(struct buffer *buffer, int64_t number);
+/* Bytes read, a piece at most; 0 at the end. Negative after an error, with
+ * errno, which also says where the buffer has failed (EFBIG, ENOMEM). */
+ssize_t buffer_read(struct buffer *buffer, int fd);
+/* The same up to the end. */
+MUST_CHECK bool buffer_read_all(struct buffer *buffer, int fd);
 /* Takes the first n bytes away. */
 void buffer_consume(struct buffer *buffer, size_t n);
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/buffer.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 #include "tests/tap.h"
 
 /* A refused allocation is a NULL here, not a report. */
@@ -150,6 +153,47 @@ no_memory_is_an_error(void)
 	buffer_fini(&buffer);
 }
 
+/* Of a pipe with that many bytes in it, into a buffer with a bound of 100. */
+static bool
+reads(struct buffer *buffer, size_t len)
+{
+	char bytes[200];
+	int ends[2];
+	bool good;
+
+	memset(bytes, 'x', sizeof(bytes));
+	if (pipe(ends) || write(ends[1], bytes, len) != (ssize_t)len)
+		abort();
+	close(ends[1]);
+	buffer_init(buffer, 100);
+	buffer_add_str(buffer, "ab");
+	good = buffer_read_all(buffer, ends[0]);
+	close(ends[0]);
+	return good;
+}
+
+static void
+reads_to_the_end(void)
+{
+	struct buffer buffer;
+
+	ok(reads(&buffer, 0) && holds(&buffer, "ab"), "nothing");
+	buffer_fini(&buffer);
+	ok(reads(&buffer, 3) && holds(&buffer, "abxxx"), "behind what it has");
+	buffer_fini(&buffer);
+	ok(reads(&buffer, 98) && buffer.len == 100 && !buffer.err,
+	   "up to the bound");
+	buffer_fini(&buffer);
+	ok(!reads(&buffer, 99) && errno == EFBIG, "no byte more");
+	ok(buffer.err == ERR_TOO_LARGE, "which is what failed");
+	ok(buffer_read(&buffer, 0) < 0 && errno == EFBIG, "for good");
+	buffer_fini(&buffer);
+	buffer_init(&buffer, 100);
+	ok(!buffer_read_all(&buffer, -1) && errno == EBADF && !buffer.err,
+	   "an error of the file is not the buffer's");
+	buffer_fini(&buffer);
+}
+
 int
 main(void)
 {
@@ -158,5 +202,6 @@ main(void)
 	the_bound_holds();
 	grows_byte_by_byte_and_at_once();
 	no_memory_is_an_error();
+	reads_to_the_end();
 	return tap_done();
 }

@@ -30,27 +30,6 @@ static const char migrations[] = "migrations";
 /* ---- files ------------------------------------------------------------------
  */
 
-/* The file may be a device, or grow meanwhile. */
-static bool
-read_file(int fd, struct buffer *text)
-{
-	enum { PIECE = 64 << 10 };
-	ssize_t n;
-
-	do {
-		char *room = buffer_reserve(text, PIECE);
-
-		if (!room) {
-			errno = text->err == ERR_NOMEM ? ENOMEM : EFBIG;
-			return false;
-		}
-		n = read(fd, room, PIECE);
-		if (n > 0)
-			buffer_added(text, (size_t)n);
-	} while (n > 0 || (n < 0 && errno == EINTR));
-	return n == 0;
-}
-
 static void
 complain(struct folder *folder, const char *name, const char *why)
 {
@@ -87,7 +66,7 @@ add_file(struct folder *folder, int dir, const char *name)
 	buffer_init(&text, FILE_BYTES_MAX);
 	if (fstat(fd, &stat) == 0 && !S_ISREG(stat.st_mode))
 		complain(folder, name, "this is no file");
-	else if (read_file(fd, &text))
+	else if (buffer_read_all(&text, fd))
 		add_text(folder, name, &text);
 	else
 		complain(folder, name, strerror(errno));

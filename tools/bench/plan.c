@@ -209,23 +209,14 @@ make_body(struct kind *kind, uint64_t size)
 static bool
 read_body_file(struct kind *kind, const char *path)
 {
-	enum { PIECE = 1 << 16 };
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = -1;
+	bool good = fd >= 0 && buffer_read_all(&kind->body, fd);
 
-	while (fd >= 0) {
-		char *at = buffer_reserve(&kind->body, PIECE);
-
-		n = at ? read(fd, at, PIECE) : 0;
-		if (n <= 0)
-			break;
-		buffer_added(&kind->body, (size_t)n);
-	}
-	if (n < 0)
+	if (!good)
 		say("%s: %s", path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
-	return n == 0;
+	return good;
 }
 
 /* TEXT or @FILE; %SIZE where the body stands in a --request. */

@@ -178,24 +178,6 @@ kv_get(const struct call *call)
 
 /* ---- put --------------------------------------------------------------- */
 
-static bool
-read_all(int fd, struct buffer *value)
-{
-	enum { PIECE = 64 << 10 };
-	ssize_t n;
-
-	do {
-		char *room = buffer_reserve(value, PIECE);
-
-		if (!room)
-			return false;
-		n = read(fd, room, PIECE);
-		if (n > 0)
-			buffer_added(value, (size_t)n);
-	} while (n > 0 || (n < 0 && errno == EINTR));
-	return n == 0;
-}
-
 /* From --value, --file or standard input. False, after saying why, when it
  * cannot be read. */
 static bool
@@ -213,13 +195,12 @@ take_value(const struct options *options, struct buffer *value)
 	}
 	if (file && strcmp(file, "-"))
 		fd = open(file, O_RDONLY | O_CLOEXEC);
-	good = fd >= 0 && read_all(fd, value);
+	good = fd >= 0 && buffer_read_all(value, fd);
 	if (value->err == ERR_TOO_LARGE)
 		say("%s is larger than %d MiB, which is what fits here",
 		    file ? file : "standard input", VALUE_MAX >> 20);
 	else if (!good)
-		say("%s: %s", file ? file : "standard input",
-		    value->err ? err_text(value->err) : strerror(errno));
+		say("%s: %s", file ? file : "standard input", strerror(errno));
 	if (fd > STDIN_FILENO)
 		close(fd);
 	return good;

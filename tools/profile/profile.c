@@ -21,7 +21,6 @@ enum {
 	PATIENCE_MS = 60000,
 	/* Of a file: a minute of perf at 999 Hz is a tenth of it. */
 	FILE_MAX = 256 << 20,
-	PIECE = 64 << 10,
 };
 
 /* ---- asking -------------------------------------------------------------- */
@@ -113,23 +112,13 @@ read_file(const char *name, struct buffer *text)
 {
 	bool is_stdin = !strcmp(name, "-");
 	int fd = is_stdin ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : 1;
+	bool good = fd >= 0 && buffer_read_all(text, fd);
 
-	while (n > 0) {
-		char *room = buffer_reserve(text, PIECE);
-
-		if (!room)
-			break;
-		n = read(fd, room, PIECE);
-		if (n > 0)
-			buffer_added(text, (size_t)n);
-	}
-	if (n)
-		say("%s: %s", name,
-		    text->err ? err_text(text->err) : strerror(errno));
+	if (!good)
+		say("%s: %s", name, strerror(errno));
 	if (fd >= 0 && !is_stdin)
 		close(fd);
-	return n == 0;
+	return good;
 }
 
 static enum outcome

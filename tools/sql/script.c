@@ -12,11 +12,8 @@
 #include "tools/sql/split.h"
 #include "tools/sql/sql.h"
 
-enum {
-	PIECE = 64 << 10,
-	/* Of one statement: more than the server takes. */
-	STATEMENT_MAX = 64 << 20,
-};
+/* Of one statement: more than the server takes. */
+enum { STATEMENT_MAX = 64 << 20 };
 
 struct script {
 	const struct session *session;
@@ -46,10 +43,11 @@ run_one(const struct script *script, const char *text, size_t len)
 	char where[WHERE_MAX];
 	enum outcome outcome;
 
-	snprintf(where, sizeof(where), "%s:%llu", script->name,
-		 (unsigned long long)line);
-	if (script->name)
+	if (script->name) {
+		snprintf(where, sizeof(where), "%s:%llu", script->name,
+			 (unsigned long long)line);
 		say_from(where);
+	}
 	outcome = session_run(script->session,
 			      (struct bytes){ text + begin, len - begin });
 	say_from(NULL);
@@ -80,14 +78,13 @@ run_complete(struct script *script, struct bytes *text)
 static enum outcome
 run_rest(struct script *script, struct bytes text)
 {
-	bool ended;
+	bool ended = split_next(&script->split, text, true);
 
-	if (text.len == 0)
-		return OUTCOME_OK;
-	ended = split_next(&script->split, text, true);
+	/* run_complete() has taken what a `;` ends. */
+	assert(!ended);
 	if (script->split.blank)
 		return OUTCOME_OK;
-	return run_one(script, text.data, ended ? text.len - 1 : text.len);
+	return run_one(script, text.data, text.len);
 }
 
 enum outcome
@@ -101,32 +98,13 @@ script_text(const struct session *session, struct bytes text)
 	return outcome == OUTCOME_OK ? run_rest(&script, text) : outcome;
 }
 
-/* Bytes read, 0 at the end, negative after an error. */
-static ssize_t
-read_piece(int fd, struct buffer *text)
-{
-	char *room = buffer_reserve(text, PIECE);
-	ssize_t n;
-
-	if (!room) {
-		errno = text->err == ERR_NOMEM ? ENOMEM : EFBIG;
-		return -1;
-	}
-	do
-		n = read(fd, room, PIECE);
-	while (n < 0 && errno == EINTR);
-	if (n > 0)
-		buffer_added(text, (size_t)n);
-	return n;
-}
-
 static enum outcome
 run_from(struct script *script, int fd, struct buffer *text)
 {
 	enum outcome outcome = OUTCOME_OK;
 	ssize_t n;
 
-	while ((n = read_piece(fd, text)) > 0) {
+	while ((n = buffer_read(text, fd)) > 0) {
 		struct bytes rest = { text->data, text->len };
 
 		outcome = run_complete(script, &rest);
