@@ -17,8 +17,6 @@ enum {
 	HINT_MAX = 2 * CARE_TEXT_MAX,
 	/* 500 texts of 4 KiB and their hints, escaped. */
 	BODY_MAX = 32 << 20,
-	/* As in service.c: a scan of fewer rows is nothing to speak of. */
-	SCAN_ROWS = 1000,
 	READER_WAIT_S = 1,
 };
 
@@ -105,7 +103,7 @@ put_scan(void *arg, const char *table, int64_t rows)
 	struct buffer buffer;
 	struct bytes text;
 
-	if (rows < SCAN_ROWS)
+	if (rows < CARE_SCAN_ROWS)
 		return;
 	buffer_init(&buffer, HINT_MAX);
 	buffer_addf(&buffer, "scans %s (about %lld rows)", table,

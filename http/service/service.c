@@ -13,8 +13,6 @@
 #include "http/sql/care.h"
 
 enum {
-	/* A scan of fewer rows is nothing to speak of: about 100 us. */
-	SCAN_ROWS = 1000,
 	/* Waiting for a connection to prepare on. */
 	READER_WAIT_S = 30,
 	PATH_PARAMETERS_MAX = ROUTE_SEGMENTS_MAX,
@@ -308,7 +306,7 @@ found_scan(void *arg, const char *table, int64_t rows)
 {
 	struct scan_hint *hint = arg;
 
-	if (rows >= SCAN_ROWS)
+	if (rows >= CARE_SCAN_ROWS)
 		complain_hint(hint->building->complaints,
 			      hint->building->spec->file, hint->line,
 			      "scans %s (about %lld rows): an index would "

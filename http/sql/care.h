@@ -22,6 +22,8 @@ enum {
 	CARE_OTHERS = 250,
 	CARE_TEXT_MAX = 4096, /* bytes of a statement that are kept */
 	CARE_SLOW = 100,
+	/* A scan of fewer rows is nothing to speak of: about 100 us. */
+	CARE_SCAN_ROWS = 1000,
 };
 
 struct care;
