@@ -118,3 +118,16 @@ answer_number(struct bytes body, const char *name, int64_t *number)
 	json_decref(object);
 	return found;
 }
+
+struct bytes
+answer_text(const json_t *string)
+{
+	return (struct bytes){ json_string_value(string),
+			       json_string_length(string) };
+}
+
+long long
+answer_integer(const json_t *object, const char *name)
+{
+	return json_integer_value(json_object_get(object, name));
+}

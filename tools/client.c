@@ -127,12 +127,6 @@ reply_fini(struct reply *reply)
 
 /* ---- what libcurl calls ------------------------------------------------ */
 
-static bool
-is_success(long status)
-{
-	return status >= 200 && status < 300;
-}
-
 /* Does the body of a reply go elsewhere? */
 static bool
 takes_body(const struct request *request)
@@ -150,7 +144,7 @@ on_body(char *data, size_t unit, size_t len, void *arg)
 
 	curl_easy_getinfo(exchange->client->easy, CURLINFO_RESPONSE_CODE,
 			  &status);
-	if (!takes_body(request) || !is_success(status)) {
+	if (!takes_body(request) || !answer_is_success(status)) {
 		buffer_add(&exchange->reply->body, data, len);
 		return exchange->reply->body.err ? 0 : len;
 	}
@@ -444,7 +438,7 @@ client_call(struct client *client, const struct request *request,
 {
 	enum outcome outcome = client_send(client, request, reply);
 
-	if (outcome != OUTCOME_OK || is_success(reply->status))
+	if (outcome != OUTCOME_OK || answer_is_success(reply->status))
 		return outcome;
 	return answer_problem(
 		reply->status,

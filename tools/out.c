@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/json.h"
@@ -184,6 +185,18 @@ human_size(char text[HUMAN_SIZE], double bytes)
 	}
 	snprintf(text, HUMAN_SIZE, unit ? "%.1f %s" : "%.0f %s", bytes,
 		 units[unit]);
+	return text;
+}
+
+const char *
+human_time(char text[HUMAN_TIME_SIZE], int64_t seconds)
+{
+	time_t time = (time_t)seconds;
+	struct tm tm;
+
+	if (!localtime_r(&time, &tm) ||
+	    !strftime(text, HUMAN_TIME_SIZE, "%Y-%m-%d %H:%M:%S", &tm))
+		strcpy(text, "unknown");
 	return text;
 }
 

@@ -40,6 +40,11 @@ enum { HUMAN_SIZE = 16 };
 /* "4.2 MiB" into text; returns it. */
 const char *human_size(char text[HUMAN_SIZE], double bytes);
 
+enum { HUMAN_TIME_SIZE = 32 };
+/* "2023-11-14 22:13:20", local time of seconds since 1970; "unknown" where the
+ * calendar does not have it. Into text; returns it. */
+const char *human_time(char text[HUMAN_TIME_SIZE], int64_t seconds);
+
 /* False once standard output has failed: stop early. */
 bool out_works(void);
 /* Last of all. Writes what is buffered; where that fails after a success, says

@@ -78,20 +78,19 @@ is_right(const struct table_column *column, enum align align)
 	return align == ALIGN_RIGHT;
 }
 
-/* text, or as much of it as width allows. Returns its width. */
-static unsigned
+/* text, or as much of it as width allows. */
+static void
 print_cut(struct bytes text, unsigned text_columns, unsigned width)
 {
 	static const char dots[] = "...";
 
 	if (text_columns <= width) {
 		out_bytes(text);
-		return text_columns;
+		return;
 	}
 	text.len = text_cut(text, width - (unsigned)sizeof(dots) + 1);
 	out_bytes(text);
 	fputs(dots, stdout);
-	return text_width(text) + (unsigned)sizeof(dots) - 1;
 }
 
 static void
@@ -108,11 +107,12 @@ print_cell(const struct table *table, unsigned i, const struct cell *cell,
 		spaces(GAP);
 	if (right)
 		spaces(pad);
-	width = print_cut((struct bytes){ text, cell->len }, cell->width, most);
+	print_cut((struct bytes){ text, cell->len }, cell->width, most);
+	/* Only in the last column, behind which nothing stands, it is cut. */
 	if (i + 1 == table->columns)
 		putchar('\n');
 	else if (!right)
-		spaces(column->width > width ? column->width - width : 0);
+		spaces(pad);
 }
 
 static void

@@ -6,7 +6,6 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "tools/admin/folder.h"
@@ -29,12 +28,6 @@ string(const json_t *object, const char *name)
 	return json_string_value(json_object_get(object, name));
 }
 
-static json_int_t
-integer(const json_t *object, const char *name)
-{
-	return json_integer_value(json_object_get(object, name));
-}
-
 static void
 print_error(const char *text)
 {
@@ -53,7 +46,7 @@ print_complaint(const char *dir, const char *service, const json_t *complaint,
 		bool hint)
 {
 	const char *file = string(complaint, "file");
-	json_int_t line = integer(complaint, "line");
+	json_int_t line = answer_integer(complaint, "line");
 	const char *text = string(complaint, "text");
 
 	if (file && dir) {
@@ -136,12 +129,6 @@ refuse(struct visit *visit)
 	return OUTCOME_ERROR;
 }
 
-static bool
-is_success(long status)
-{
-	return status >= 200 && status < 300;
-}
-
 /* Sends; OUTCOME_OK: with success, and an answer where a body is expected. */
 static enum outcome
 visit_send(struct visit *visit, struct request *request, struct buffer *path)
@@ -159,7 +146,7 @@ visit_send(struct visit *visit, struct request *request, struct buffer *path)
 		visit->answer =
 			json_loadb(visit->reply.body.data,
 				   visit->reply.body.len, JSON_ALLOW_NUL, NULL);
-	if (!is_success(visit->status))
+	if (!answer_is_success(visit->status))
 		return refuse(visit);
 	if (visit->status != 204 && !json_is_object(visit->answer)) {
 		say("the server's answer is not JSON");
@@ -179,33 +166,22 @@ print_answer(const struct visit *visit)
 /* ---- list --------------------------------------------------------------- */
 
 static void
-add_time(struct table *table, json_int_t ms)
-{
-	time_t seconds = (time_t)(ms / 1000);
-	char text[64] = "";
-	struct tm tm;
-
-	if (localtime_r(&seconds, &tm))
-		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
-	table_cell(table, bytes_of(text), ALIGN_LEFT);
-}
-
-static void
 add_service(struct table *table, const json_t *service)
 {
 	const char *name = string(service, "name");
-	char size[HUMAN_SIZE];
+	int64_t deployed = answer_integer(service, "deployed") / 1000;
+	char size[HUMAN_SIZE], time[HUMAN_TIME_SIZE];
 
 	table_cell(table, bytes_of(name ? name : ""), ALIGN_LEFT);
-	table_number(table, integer(service, "version"));
+	table_number(table, answer_integer(service, "version"));
 	if (json_is_integer(json_object_get(service, "previous")))
-		table_number(table, integer(service, "previous"));
+		table_number(table, answer_integer(service, "previous"));
 	else
 		table_cell(table, bytes_of("-"), ALIGN_RIGHT);
-	table_number(table, integer(service, "routes"));
-	human_size(size, (double)integer(service, "database_bytes"));
+	table_number(table, answer_integer(service, "routes"));
+	human_size(size, (double)answer_integer(service, "database_bytes"));
 	table_cell(table, bytes_of(size), ALIGN_RIGHT);
-	add_time(table, integer(service, "deployed"));
+	table_cell(table, bytes_of(human_time(time, deployed)), ALIGN_LEFT);
 }
 
 static enum outcome
@@ -271,7 +247,7 @@ migrations(json_int_t count)
 static void
 print_checked(const struct visit *visit)
 {
-	json_int_t pending = integer(visit->answer, "pending");
+	json_int_t pending = answer_integer(visit->answer, "pending");
 
 	printf("%s: good", visit->name);
 	if (pending > 0)
@@ -283,8 +259,8 @@ print_checked(const struct visit *visit)
 static void
 print_deployed(const struct visit *visit)
 {
-	json_int_t version = integer(visit->answer, "version");
-	json_int_t applied = integer(visit->answer, "migrations");
+	json_int_t version = answer_integer(visit->answer, "version");
+	json_int_t applied = answer_integer(visit->answer, "migrations");
 
 	if (json_is_true(json_object_get(visit->answer, "unchanged"))) {
 		printf("%s: nothing has changed (version %" JSON_INTEGER_FORMAT
@@ -392,7 +368,7 @@ service_rollback(const struct call *call)
 		print_answer(&visit);
 	else if (outcome == OUTCOME_OK)
 		printf("%s: back at version %" JSON_INTEGER_FORMAT "\n",
-		       visit.name, integer(visit.answer, "version"));
+		       visit.name, answer_integer(visit.answer, "version"));
 	visit_fini(&visit);
 	return outcome;
 }
@@ -425,7 +401,7 @@ tell_loss(const struct call *call, const json_t *service)
 	bool purge = call->options->text[OPTION_PURGE];
 	char size[HUMAN_SIZE];
 
-	human_size(size, (double)integer(service, "database_bytes"));
+	human_size(size, (double)answer_integer(service, "database_bytes"));
 	if (!service && !purge) {
 		say("there is no service '%s'", call->argument);
 		return false;
@@ -444,7 +420,7 @@ tell_loss(const struct call *call, const json_t *service)
 		fprintf(stderr,
 			": its %" JSON_INTEGER_FORMAT " routes will be gone; "
 			"its database of %s stays.\n",
-			integer(service, "routes"), size);
+			answer_integer(service, "routes"), size);
 	return true;
 }
 

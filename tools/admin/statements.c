@@ -5,9 +5,9 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "core/units.h"
+#include "tools/answer.h"
 #include "tools/command.h"
 #include "tools/out.h"
 #include "tools/table.h"
@@ -54,18 +54,12 @@ limit(const struct call *call, json_t *list)
 		json_array_remove(list, json_array_size(list) - 1);
 }
 
-static json_int_t
-integer(const json_t *object, const char *name)
-{
-	return json_integer_value(json_object_get(object, name));
-}
-
 /* Most first. arg: a member's name. */
 static int
 compare(const void *a, const void *b, void *arg)
 {
-	json_int_t left = integer(*(json_t *const *)a, arg);
-	json_int_t right = integer(*(json_t *const *)b, arg);
+	json_int_t left = answer_integer(*(json_t *const *)a, arg);
+	json_int_t right = answer_integer(*(json_t *const *)b, arg);
 
 	return (left < right) - (left > right);
 }
@@ -188,11 +182,11 @@ add_statement(struct table *table, const json_t *item)
 	const json_t *hint;
 	size_t i;
 
-	table_number(table, integer(item, "calls"));
-	add_duration(table, integer(item, "total_us"));
-	add_duration(table, integer(item, "max_us"));
-	table_number(table, integer(item, "rows"));
-	table_number(table, integer(item, "hits"));
+	table_number(table, answer_integer(item, "calls"));
+	add_duration(table, answer_integer(item, "total_us"));
+	add_duration(table, answer_integer(item, "max_us"));
+	table_number(table, answer_integer(item, "rows"));
+	table_number(table, answer_integer(item, "hits"));
 	add_text(table, item, "database");
 	add_text(table, item, "route");
 	add_sql(table, item);
@@ -203,15 +197,12 @@ add_statement(struct table *table, const json_t *item)
 static void
 add_slow(struct table *table, const json_t *item)
 {
-	time_t seconds = (time_t)(integer(item, "time") / 1000);
-	char text[64] = "";
-	struct tm tm;
+	int64_t seconds = answer_integer(item, "time") / 1000;
+	char time[HUMAN_TIME_SIZE];
 
-	if (localtime_r(&seconds, &tm))
-		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
-	table_cell(table, bytes_of(text), ALIGN_LEFT);
-	add_duration(table, integer(item, "us"));
-	table_number(table, integer(item, "rows"));
+	table_cell(table, bytes_of(human_time(time, seconds)), ALIGN_LEFT);
+	add_duration(table, answer_integer(item, "us"));
+	table_number(table, answer_integer(item, "rows"));
 	add_text(table, item, "database");
 	add_text(table, item, "route");
 	add_sql(table, item);

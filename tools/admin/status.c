@@ -4,7 +4,6 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "core/json.h"
 #include "core/units.h"
@@ -203,9 +202,8 @@ print_services(const struct report *report)
 static void
 print_figure(const struct report *report, size_t i)
 {
-	time_t number = (time_t)figure(report, i);
-	char text[64] = "unknown";
-	struct tm tm;
+	int64_t number = (int64_t)figure(report, i);
+	char text[HUMAN_TIME_SIZE];
 
 	switch (figures[i].kind) {
 	case KIND_COUNT:
@@ -215,8 +213,7 @@ print_figure(const struct report *report, size_t i)
 		human_size(text, (double)number);
 		break;
 	case KIND_TIME:
-		if (localtime_r(&number, &tm))
-			strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+		human_time(text, number);
 		break;
 	}
 	print_row(figures[i].label, bytes_of(text));

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "core/units.h"
+#include "tools/answer.h"
 #include "tools/command.h"
 #include "tools/out.h"
 #include "tools/path.h"
@@ -37,13 +38,6 @@ say_unreadable(void)
 
 /* ---- printing ---------------------------------------------------------- */
 
-static struct bytes
-text_of(const json_t *string)
-{
-	return (struct bytes){ json_string_value(string),
-			       json_string_length(string) };
-}
-
 /* A string, or {"base64":"..."} where the bytes are not UTF-8. */
 static bool
 print_bytes(const json_t *value)
@@ -51,10 +45,10 @@ print_bytes(const json_t *value)
 	const json_t *base64 = json_object_get(value, "base64");
 
 	if (json_is_string(value)) {
-		out_field(text_of(value));
+		out_field(answer_text(value));
 		return true;
 	}
-	return json_is_string(base64) && out_field_base64(text_of(base64));
+	return json_is_string(base64) && out_field_base64(answer_text(base64));
 }
 
 static bool

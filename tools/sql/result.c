@@ -47,13 +47,6 @@ add_blob(struct table *table, struct bytes base64)
 	return good;
 }
 
-static struct bytes
-text_of(const json_t *string)
-{
-	return (struct bytes){ json_string_value(string),
-			       json_string_length(string) };
-}
-
 static bool
 add_decoded(struct table *table, struct bytes raw)
 {
@@ -63,9 +56,9 @@ add_decoded(struct table *table, struct bytes raw)
 	bool good = true;
 
 	if (json_is_string(value))
-		table_cell(table, text_of(value), ALIGN_LEFT);
+		table_cell(table, answer_text(value), ALIGN_LEFT);
 	else if (json_is_string(base64))
-		good = add_blob(table, text_of(base64));
+		good = add_blob(table, answer_text(base64));
 	else
 		good = false;
 	json_decref(value);
@@ -122,7 +115,7 @@ add_column(struct table *table, struct bytes raw)
 				  JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
 	bool good = name || malformed();
 
-	if (good && !table_column(table, text_of(name))) {
+	if (good && !table_column(table, answer_text(name))) {
 		say("the result has more than %d columns", TABLE_COLUMNS_MAX);
 		good = false;
 	}
