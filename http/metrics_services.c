@@ -319,7 +319,7 @@ put_databases(struct buffer *out, struct server *server,
 		     "1 while it is checked after an unclean end.");
 	each_database(out, server, catalog, put_state, STATE_CHECKING);
 	metrics_head(out, "database_damaged", "gauge",
-		     "1 when that check has found damage.");
+		     "1 when that check, or a write, has met damage.");
 	each_database(out, server, catalog, put_state, STATE_DAMAGED);
 	metrics_head(out, "database_readers", "gauge",
 		     "Connections that read.");

@@ -5,6 +5,10 @@
 #include "core/json.h"
 #include "http/reply.h"
 #include "http/request.h"
+#include "http/service/service.h"
+
+/* What /readyz says of a store or a database that answers 500. */
+#define FAULTY "failed to sync, or is damaged"
 
 void
 ops_options(struct request *request)
@@ -49,30 +53,58 @@ check(struct buffer *out, const char *name, const char *store, bool good,
 	return good;
 }
 
+/* A damaged one goes on as well as it can, which is for the operator to end. */
+static bool
+check_database(struct buffer *out, struct sql *sql)
+{
+	struct sql_stats stats;
+
+	sql_stats(sql, &stats);
+	return check(out, "database", sql_name(sql),
+		     !stats.damaged && !lane_faulty(sql_lane(sql)), FAULTY);
+}
+
+/* Those of the configuration, then services'. */
+static bool
+check_databases(struct server *server, struct buffer *out) ON_WORKER
+{
+	const struct catalog *catalog = local_self()->catalog;
+	bool ready = true;
+
+	for (unsigned i = 0; i < server->database_count; i++)
+		ready &= check_database(out, server->databases[i]);
+	for (unsigned i = 0; catalog && i < catalog->count; i++)
+		ready &= check_database(out, catalog->services[i]->tenant->sql);
+	return ready;
+}
+
 /* A full store is ready: it reads and deletes. A faulty one is not. */
 static bool
-check_all(struct server *server, struct buffer *out)
+check_all(struct server *server, struct buffer *out) ON_WORKER
 {
 	bool ready = true;
 
 	ready &= check(out, "serving", NULL, !server_draining(server),
 		       "draining");
 	ready &= check(out, "storage", NULL, !server_faulty(server),
-		       "a store failed to sync");
+		       "a store or a database failed to sync");
 	for (unsigned i = 0; i < server_store_count(server); i++)
-		ready &= check(out, "store", kv_name(server->stores[i]),
-			       !lane_faulty(kv_lane(server->stores[i])),
-			       "failed to sync, or is damaged");
+		ready &=
+			check(out, "store", kv_name(server->stores[i]),
+			      !lane_faulty(kv_lane(server->stores[i])), FAULTY);
+	ready &= check_databases(server, out);
 	return ready;
 }
 
 void
 ops_readyz(struct request *request)
 {
+	/* Of a line for each of about a thousand services. */
+	enum { CHECKS_MAX = 128 << 10 };
 	struct buffer out;
 	bool ready;
 
-	buffer_init(&out, 16384);
+	buffer_init(&out, CHECKS_MAX);
 	ready = check_all(local_self()->server, &out);
 	if (out.err || !request_parameter(request, "verbose").data) {
 		buffer_clear(&out);

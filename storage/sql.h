@@ -352,7 +352,7 @@ struct sql_stats {
 	uint64_t statements_prepared;
 	bool full;     /* the last batch had to refuse something */
 	bool checking; /* the check after an unclean end runs */
-	bool damaged;  /* it found something */
+	bool damaged;  /* it, or a write, has met damage */
 };
 /* Any thread. */
 void sql_stats(struct sql *sql, struct sql_stats *stats);

@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 use Jackdaw;
+use Service;
 use Test::More;
 use Time::HiRes qw(sleep);
 
@@ -22,6 +23,45 @@ subtest 'health' => sub {
     like $reply->{content}, qr/\b$_\b/, "has a check of $_" for qw(main cache);
     cmp_ok length $reply->{content}, '>', length $server->get('/readyz')->{content},
         'more than without';
+};
+
+# Pages in the middle of a database, which nothing in its log is going to replace.
+sub damage {
+    my ($file) = @_;
+    open my $out, '+<', $file or die "$file: $!";
+    for my $page (20 .. 40) {
+        seek $out, $page * 4096, 0 or die $!;
+        print $out "\xee" x 4096;
+    }
+    close $out or die $!;
+}
+
+subtest 'a damaged database' => sub {
+    my $table = 'CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT)';
+    my $fill  = 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) '
+        . 'INSERT INTO t SELECT i, hex(zeroblob(200)) FROM n';
+    my $server = Service::start();
+    my $reply  = Service::deploy($server, shop =>
+        { 'migrations/0001_init.sql' => "$table;\n", 'a.sql' => "-- GET /a\nSELECT 1;\n" });
+    is $reply->{status}, 200, 'a service' or diag $reply->{content};
+    Service::sql($server, main => $table);
+    Service::sql($server, $_ => $fill) for qw(main shop);
+    my %files = (main => $server->dir . '/sql/main.db', shop => $server->dir . '/services/shop/sql.db');
+    $server->restart;
+    # They are checked after an end that leaves a log.
+    Service::sql($server, $_ => 'CREATE TABLE later(a)') for sort keys %files;
+    $reply = $server->get('/readyz?verbose');
+    is $reply->{status}, 200, 'ready before' or diag $reply->{content};
+    like $reply->{content}, qr/^\[\+\] database $_ ok$/m, "$_ is whole" for sort keys %files;
+    $server->kill9;
+    damage($_) for values %files;
+    $server->restart(wait => 0);
+    ok $server->wait_log(qr/$_: \S+ is damaged/, 10), "the check finds the damage of $_" for sort keys %files;
+    $reply = $server->get('/readyz?verbose');
+    is $reply->{status}, 503, 'not ready';
+    like $reply->{content}, qr/^\[-\] database $_: .*damaged$/m, "because of $_" for sort keys %files;
+    is $server->get('/readyz')->{status}, 503, 'nor for who asks no more';
+    is $server->stop, 0, 'the daemon ends well';
 };
 
 # ---- the text format of Prometheus, strictly -------------------------------
