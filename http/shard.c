@@ -380,6 +380,9 @@ shard_go_on(struct request *request)
 	finish(request);
 	if (request->state == REQUEST_WAITING)
 		return;
+	/* A stream's next piece: it is the client's turn again. */
+	if (request->state == REQUEST_BODY)
+		conn_phase(request->conn, CONN_BODY, clock_coarse_ns());
 	conn_unwatch(&request->shard->conns, request->conn);
 	MHD_resume_connection(request->conn->mhd);
 }

@@ -339,6 +339,8 @@ subtest 'deadlines' => sub {
             'Transfer-Encoding: chunked'), "1\r\nx\r\n"],
         'import' => [text('PUT /v1/kv/main/?op=import HTTP/1.1', 'Host: a',
             'Content-Length: 1000'), ' '],
+        'import, after a chunk of it' => [text('PUT /v1/kv/main/?op=import HTTP/1.1', 'Host: a',
+            'Content-Length: 1000000') . qq({"key":"slow","value":"of many lines"}\n) x 2500, ' '],
         'nothing at all' => ['', ''],
         'nothing after a reply' => [text('GET /livez HTTP/1.1', 'Host: a'), ''],
     );
