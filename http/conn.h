@@ -24,7 +24,7 @@ enum conn_phase {
 	CONN_HEADERS,  /* from there to the end of the headers */
 	CONN_BODY,     /* needs 1 KiB of progress */
 	CONN_WORKING,  /* ours to end */
-	CONN_REPLYING, /* until the reply was taken */
+	CONN_REPLYING, /* until the reply was taken; needs progress */
 };
 
 struct conn {
@@ -40,7 +40,7 @@ struct conn {
 	bool shut;         /* its deadline came */
 	bool resting;      /* suspended within a stream: see stream_wake() */
 	uint64_t since_ns; /* of the phase, or of its last progress */
-	uint64_t progress; /* bytes since then */
+	uint64_t progress; /* bytes since then; of a reply: see sent_mark() */
 	socklen_t address_len;
 	/* Room for IPv6; a unix peer has no address. */
 	struct sockaddr_storage_in6 {

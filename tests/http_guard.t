@@ -325,7 +325,7 @@ is $server->stop, 0, 'the daemon ends well';
 
 subtest 'deadlines' => sub {
     my $seconds = Jackdaw::slowness() > 1 ? 3 : 1;
-    my $server = Jackdaw->start(args => [map { ('--set', "limits.$_=${seconds}s") }
+    my $server = Jackdaw->start(args => ['--set', 'limits.max_value=16M', map { ('--set', "limits.$_=${seconds}s") }
         qw(header_timeout body_timeout write_timeout idle_timeout)]);
     is $server->put('/v1/kv/main/large', 'x' x 1_000_000)->{status}, 201, 'a large value';
     my $other = $server->connect;
@@ -346,10 +346,10 @@ subtest 'deadlines' => sub {
     );
     my %sockets = map { $_ => $server->raw_connect } keys %slow;
     syswrite $sockets{$_}, $slow{$_}[0] for keys %slow;
-    # A reader that does not read.
-    my $deaf = $server->raw_connect;
-    setsockopt $deaf, Socket::SOL_SOCKET(), Socket::SO_RCVBUF(), 4096;
-    syswrite $deaf, text('GET /v1/kv/main/large HTTP/1.1', 'Host: a') x 20;
+    # Readers that do not read.
+    my @deaf = map { $server->raw_connect($_) } undef, 'unix:' . $server->dir . '/admin.sock';
+    setsockopt $deaf[0], Socket::SOL_SOCKET(), Socket::SO_RCVBUF(), 4096;
+    syswrite $_, text('GET /v1/kv/main/large HTTP/1.1', 'Host: a') x 20 for @deaf;
 
     my $begin = time;
     my (%ended, $worst);
@@ -375,7 +375,23 @@ subtest 'deadlines' => sub {
     ok $worst < 0.5 * Jackdaw::slowness(), 'others are answered meanwhile' or diag $worst;
     my $sockets = $server->wait_until(8 * $seconds, sub {
         ($server->metric('jackdaw_http_connections') // 9) <= 2 });
-    ok $sockets, 'the reader that does not read is cut as well';
+    ok $sockets, 'readers that do not read are cut as well';
+
+    # What it takes is more than the kernel keeps of a reply, for longer than
+    # any of the deadlines.
+    is $other->request(PUT => '/v1/kv/main/huge', content => 'x' x (16 << 20))->{status}, 201, 'a huge value';
+    my $steady = $server->raw_connect;
+    setsockopt $steady, Socket::SOL_SOCKET(), Socket::SO_RCVBUF(), 256 << 10;
+    syswrite $steady, text('GET /v1/kv/main/huge HTTP/1.1', 'Host: a');
+    my ($read, $n) = (0, 1);
+    $begin = time;
+    while ($n && $read < 16 << 20) {
+        my $due = (16 << 20) * (time - $begin) / (5 * $seconds);
+        if ($read > $due) { sleep 0.01; next }
+        $read += $n = sysread($steady, my $got, 65536) // 0;
+    }
+    ok $read >= 16 << 20, 'one that reads slowly, but reads, gets all'
+        or diag sprintf '%d bytes in %.1f s', $read, time - $begin;
     is $server->stop, 0, 'the daemon ends well';
 };
 
