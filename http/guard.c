@@ -136,6 +136,8 @@ note_field(struct headers *h, struct bytes name, struct bytes value)
 			h->has_if_none_match = true;
 			note(h, &h->if_none_match, value,
 			     "If-None-Match came twice");
+		} else if (named(name, "content-range")) {
+			h->has_content_range = true;
 		} else if (named(name, "authorization")) {
 			once(h, &h->has_authorization,
 			     "Authorization came twice");
@@ -210,13 +212,13 @@ guard_target_path(struct bytes *target, bool is_options)
 
 bool
 guard_end(struct headers *headers, bool http10, struct bytes target,
-	  bool is_options)
+	  enum method method)
 {
 	if (!target_is_clean(target))
 		guard_refuse(
 			headers, 400,
 			"the target has %00, a blank or a control byte in it");
-	if (!guard_target_path(&target, is_options))
+	if (!guard_target_path(&target, method == METHOD_OPTIONS))
 		guard_refuse(headers, 400, "the target must begin with /");
 	if (headers->chunked && headers->has_length)
 		guard_refuse(
@@ -226,6 +228,13 @@ guard_end(struct headers *headers, bool http10, struct bytes target,
 		guard_refuse(headers, 400, "HTTP/1.0 has no Transfer-Encoding");
 	if (!headers->has_host && !http10)
 		guard_refuse(headers, 400, "HTTP/1.1 needs a Host header");
+	/* Who sends a part would have it taken for the whole (RFC 9110, section
+	 * 14.5). With other methods it means nothing. */
+	if (headers->has_content_range &&
+	    (method == METHOD_PUT || method == METHOD_POST))
+		guard_refuse(headers, 400,
+			     "Content-Range: a part cannot be written, only "
+			     "a whole value");
 	if (headers->size > GUARD_HEADERS_MAX)
 		guard_refuse(headers, 431,
 			     "the headers are larger than 4096 bytes");

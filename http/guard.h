@@ -11,6 +11,7 @@
 #define HTTP_GUARD_H
 
 #include "core/base.h"
+#include "http/action.h"
 
 enum {
 	/* What is left of a connection's 8 KiB pool must hold the parsed
@@ -31,7 +32,7 @@ struct headers {
 	uint64_t content_length;
 
 	/* The guard's own. */
-	bool has_host, has_authorization;
+	bool has_host, has_authorization, has_content_range;
 	unsigned fields;
 	size_t size;
 	/* The first thing that was wrong; NULL: nothing so far. */
@@ -47,7 +48,7 @@ void guard_field(struct headers *headers, struct bytes name,
 void guard_refuse(struct headers *headers, unsigned status, const char *why);
 /* After the last one. True: go on; false: see refused and status. */
 MUST_CHECK bool guard_end(struct headers *headers, bool http10,
-			  struct bytes target, bool is_options);
+			  struct bytes target, enum method method);
 
 /* Field values hold no control bytes but tabs (RFC 9110, section 5.5). */
 MUST_CHECK bool guard_has_control(struct bytes value);

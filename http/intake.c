@@ -116,7 +116,7 @@ guard_passes(struct request *request,
 		return false;
 	}
 	if (!guard_end(headers, request->http10, request->target,
-		       request->method == METHOD_OPTIONS)) {
+		       request->method)) {
 		reply_problem(request, headers->status, NULL, "%s",
 			      headers->refused);
 		return false;

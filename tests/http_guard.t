@@ -155,6 +155,17 @@ subtest 'fields that come once' => sub {
     is statuses($got) . " $closed", '200 1', 'HTTP/1.0 needs no Host';
 };
 
+subtest 'a part of a value' => sub {
+    $server->put('/v1/kv/main/parted', 'the whole');
+    refused 'PUT of a part', text('PUT /v1/kv/main/parted HTTP/1.1', 'Host: a', 'Content-Range: bytes 0-2/9',
+        'Content-Length: 3') . 'The', 400;
+    my $got = refused 'POST of a part', text('POST /v1/kv/main/parted?op=append HTTP/1.1', 'Host: a',
+        'content-range: bytes 9-11/12', 'Content-Length: 3') . 'abc', 400;
+    like $got, qr/"detail":"Content-Range/, 'told so';
+    my $reply = $server->get('/v1/kv/main/parted', undef, { 'Content-Range' => 'bytes 0-2/9' });
+    is "$reply->{status} $reply->{content}", '200 the whole', 'a GET does not mind';
+};
+
 subtest 'targets' => sub {
     for my $target ('/v1/kv/main/a%00b', '/v1/kv/main/a%00', '/%00', '/livez?a=%00',
         "/li\x01vez", "/livez\x7f", "/livez?\x02", 'livez', '?a=b', '*', 'v1/kv/main/k',

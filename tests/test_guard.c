@@ -8,7 +8,7 @@ struct field {
 
 static unsigned
 judge(const struct field *fields, size_t count, bool http10, const char *target,
-      bool is_options)
+      enum method method)
 {
 	struct headers headers;
 
@@ -16,7 +16,7 @@ judge(const struct field *fields, size_t count, bool http10, const char *target,
 	for (size_t i = 0; i < count && fields[i].name; i++)
 		guard_field(&headers, bytes_of(fields[i].name),
 			    bytes_of(fields[i].value));
-	return guard_end(&headers, http10, bytes_of(target), is_options)
+	return guard_end(&headers, http10, bytes_of(target), method)
 		       ? 200
 		       : headers.status;
 }
@@ -107,7 +107,8 @@ fields_that_smuggle_are_refused(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		is_u64(judge(cases[i].fields, 4, cases[i].http10, "/", false),
+		is_u64(judge(cases[i].fields, 4, cases[i].http10, "/",
+			     METHOD_GET),
 		       cases[i].status, cases[i].name);
 }
 
@@ -116,31 +117,51 @@ targets_are_checked(void)
 {
 	static const struct {
 		const char *target;
-		bool is_options;
+		enum method method;
 		unsigned status;
 	} cases[] = {
-		{ "/", false, 200 },
-		{ "/a?b=c%20d", false, 200 },
-		{ "", false, 400 },
-		{ "a", false, 400 },
-		{ "*", false, 400 },
-		{ "*", true, 200 },
-		{ "http://host/a", false, 200 },
-		{ "HTTP://host/a", false, 200 },
-		{ "http://host", false, 400 },
-		{ "https://host/a", false, 400 },
-		{ "/a%00", false, 400 },
-		{ "/a%0", false, 200 }, /* bad, but not ours to say */
-		{ "/a b", false, 400 },
-		{ "/a\x7f", false, 400 },
-		{ "/a\x01", false, 400 },
+		{ "/", METHOD_GET, 200 },
+		{ "/a?b=c%20d", METHOD_GET, 200 },
+		{ "", METHOD_GET, 400 },
+		{ "a", METHOD_GET, 400 },
+		{ "*", METHOD_GET, 400 },
+		{ "*", METHOD_OPTIONS, 200 },
+		{ "http://host/a", METHOD_GET, 200 },
+		{ "HTTP://host/a", METHOD_GET, 200 },
+		{ "http://host", METHOD_GET, 400 },
+		{ "https://host/a", METHOD_GET, 400 },
+		{ "/a%00", METHOD_GET, 400 },
+		{ "/a%0", METHOD_GET, 200 }, /* bad, but not ours to say */
+		{ "/a b", METHOD_GET, 400 },
+		{ "/a\x7f", METHOD_GET, 400 },
+		{ "/a\x01", METHOD_GET, 400 },
 	};
 	static const struct field host[1] = { { "Host", "a" } };
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		is_u64(judge(host, 1, false, cases[i].target,
-			     cases[i].is_options),
+		is_u64(judge(host, 1, false, cases[i].target, cases[i].method),
 		       cases[i].status, cases[i].target);
+}
+
+static void
+a_part_is_not_written(void)
+{
+	static const struct {
+		enum method method;
+		unsigned status;
+	} cases[] = {
+		{ METHOD_PUT, 400 },  { METHOD_POST, 400 },
+		{ METHOD_GET, 200 },  { METHOD_DELETE, 200 },
+		{ METHOD_HEAD, 200 },
+	};
+	static const struct field fields[2] = {
+		{ "Host", "a" },
+		{ "Content-Range", "bytes 0-4/10" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		is_u64(judge(fields, 2, false, "/", cases[i].method),
+		       cases[i].status, method_name(cases[i].method));
 }
 
 static void
@@ -154,10 +175,10 @@ sizes_are_bounded(void)
 	guard_field(&headers, bytes_of("Host"), bytes_of("a"));
 	guard_field(&headers, bytes_of("X"),
 		    (struct bytes){ value, GUARD_HEADERS_MAX - 6 });
-	ok(guard_end(&headers, false, bytes_of("/"), false),
+	ok(guard_end(&headers, false, bytes_of("/"), METHOD_GET),
 	   "headers at the limit");
 	guard_field(&headers, bytes_of("Y"), bytes_of(""));
-	ok(!guard_end(&headers, false, bytes_of("/"), false) &&
+	ok(!guard_end(&headers, false, bytes_of("/"), METHOD_GET) &&
 		   headers.status == 431,
 	   "one byte more is 431");
 
@@ -165,10 +186,10 @@ sizes_are_bounded(void)
 	guard_field(&headers, bytes_of("Host"), bytes_of("a"));
 	for (unsigned i = 1; i < GUARD_FIELDS_MAX; i++)
 		guard_field(&headers, bytes_of("X"), bytes_of("y"));
-	ok(guard_end(&headers, false, bytes_of("/"), false),
+	ok(guard_end(&headers, false, bytes_of("/"), METHOD_GET),
 	   "as many fields as the limit");
 	guard_field(&headers, bytes_of("X"), bytes_of("y"));
-	ok(!guard_end(&headers, false, bytes_of("/"), false) &&
+	ok(!guard_end(&headers, false, bytes_of("/"), METHOD_GET) &&
 		   headers.status == 431,
 	   "one field more is 431");
 }
@@ -184,7 +205,7 @@ what_we_use_is_noted(void)
 	guard_field(&headers, bytes_of("Content-Length"), bytes_of("12"));
 	guard_field(&headers, bytes_of("Content-Type"), bytes_of("text/x"));
 	guard_field(&headers, bytes_of("Range"), bytes_of("bytes=0-"));
-	ok(guard_end(&headers, false, bytes_of("/"), false), "passes");
+	ok(guard_end(&headers, false, bytes_of("/"), METHOD_GET), "passes");
 	ok(headers.has_if_none_match &&
 		   bytes_equal(headers.if_none_match, bytes_of("\"7\"")),
 	   "If-None-Match");
@@ -201,6 +222,7 @@ main(void)
 {
 	fields_that_smuggle_are_refused();
 	targets_are_checked();
+	a_part_is_not_written();
 	sizes_are_bounded();
 	what_we_use_is_noted();
 	return tap_done();
