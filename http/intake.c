@@ -43,15 +43,21 @@ head_size(struct MHD_Connection *connection)
 }
 
 static void
-walk_headers(struct headers *headers, struct MHD_Connection *connection,
+walk_headers(struct request *request, struct MHD_Connection *connection,
 	     const char *method, const char *version)
 {
+	struct headers *headers = &request->headers;
 	struct walk walk = { headers, version + strlen(version) + 2, true };
 
 	guard_begin(headers);
 	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_header,
 				    &walk);
 #if MHD_VERSION < 0x01000000 /* later ones parse by RFC 9112 themselves */
+	/* A NUL would end the method or the target for us, not for a proxy. */
+	if (method + strlen(method) + 1 + request->target.len + 1 != version)
+		guard_refuse(headers, 400,
+			     "the request line has a NUL in it, or more than "
+			     "one blank between its parts");
 	if (!walk.in_order ||
 	    method + head_size(connection) != walk.expected + 2)
 		guard_refuse(headers, 400,
@@ -198,7 +204,7 @@ intake_head(struct request *request, struct MHD_Connection *connection,
 	request->method = method_parse(method);
 	request->http10 = strcmp(version, "HTTP/1.1") != 0;
 	request->state = REQUEST_BODY;
-	walk_headers(&request->headers, connection, method, version);
+	walk_headers(request, connection, method, version);
 	if (!guard_passes(request, connection))
 		return;
 	has_body =

@@ -173,6 +173,13 @@ subtest 'targets' => sub {
         (my $shown = $target) =~ s/([^ -~])/sprintf '\x%02x', ord $1/ge;
         refused "GET $shown", text("GET $target HTTP/1.1", 'Host: a'), 400;
     }
+    for my $line ("PUT /v1/kv/main/cut\0off HTTP/1.1", "PUT /v1/kv/main/cut?ttl=1h\0off HTTP/1.1",
+        "PUT\0OFF /v1/kv/main/cut HTTP/1.1", "PUT /v1/kv/main/cut HTTP/1.1\0off",
+        "PUT \0/v1/kv/main/cut HTTP/1.1", 'PUT  /v1/kv/main/cut HTTP/1.1', 'PUT /v1/kv/main/cut  HTTP/1.1') {
+        (my $shown = $line) =~ s/\0/\\0/;
+        refused $shown, text($line, 'Host: a', 'Content-Length: 1') . 'x', 400;
+    }
+    is $server->get('/v1/kv/main/cut')->{status}, 404, 'nothing was written';
     my $got = $server->raw(text('OPTIONS * HTTP/1.1', 'Host: a', 'Connection: close'));
     like statuses($got), qr/^20[04]$/, 'OPTIONS *';
     $got = $server->raw(text('GET http://a/livez HTTP/1.1', 'Host: a', 'Connection: close'));
