@@ -36,7 +36,7 @@ struct shard {
 	/* The holder's. */
 	struct MHD_Daemon *daemon;
 	struct conn_list conns;
-	struct conn *adding; /* between MHD_add_connection() and its call */
+	struct conn *adding; /* ours until libmicrohttpd says that it began */
 	unsigned held;       /* requests that wait without being suspended */
 	unsigned work;       /* requests answered in this run */
 	uint64_t sweep_ns;   /* when deadlines are looked at next */
@@ -66,6 +66,7 @@ on_connection(void *cls, struct MHD_Connection *connection, void **context,
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		conn = shard->adding;
+		shard->adding = NULL;
 		conn->mhd = connection;
 		conn->local = conn_is_local(conn);
 		conn->since_ns = clock_mono_ns();
@@ -87,16 +88,17 @@ open_conn(struct parcel *parcel)
 
 	TAKES_OVER(conn);
 	shard->adding = conn;
-	/* On an error libmicrohttpd has closed the socket. */
+	/* On an error libmicrohttpd has closed the socket. It may have begun
+	 * the connection and ended it again: then conn is gone. */
 	if (!MHD_add_connection(shard->daemon, conn->fd,
 				(const struct sockaddr *)&conn->address,
-				conn->address_len) &&
-	    !conn->mhd) {
+				conn->address_len))
 		log_warn("connection refused error=\"%s\"", strerror(errno));
+	if (shard->adding) {
+		shard->adding = NULL;
 		count_connection(shard, -1);
 		free(conn);
 	}
-	shard->adding = NULL;
 	shard->work++;
 }
 

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: MIT
 # More clients than descriptors: those who are in are served, nobody spins, and
-# the rest get in when there is room.
+# the rest get in when there is room. And more than the kernel watches: who is
+# turned away is forgotten.
 use strict;
 use warnings;
 
@@ -48,4 +49,31 @@ for my $round (1 .. 2) {
         "round $round: and a new one";
 }
 is $server->stop, 0, 'it ends in order';
+
+{
+    my $folder = File::Temp->newdir;
+    my $asan = join ':', grep { length } $ENV{ASAN_OPTIONS} // '', 'verify_asan_link_order=0';
+    $server = Jackdaw->start(env => { JACKDAW_FAULT => "$folder/rules", ASAN_OPTIONS => $asan,
+        LD_PRELOAD => Jackdaw::build() . '/tests/preload/fault.so' });
+    my $connections = sub { $server->metric('jackdaw_http_connections') };
+    is $server->put('/v1/kv/main/k', 'value')->{status}, 201, 'not watched: one is in early';
+    my $before = $connections->();
+    # See tests/preload/fault.c.
+    open my $out, '>', "$folder/new" or die $!;
+    print $out "epoll_ctl ENOSPC socket:\n";
+    close $out or die $!;
+    rename "$folder/new", "$folder/rules" or die $!;
+    for my $turn (1 .. 20) {
+        my $reply = $server->connect->request(GET => '/v1/kv/main/k', timeout => 5);
+        next if $reply->{status} == 599;
+        fail "not watched: who comes as number $turn is turned away";
+        last;
+    }
+    ok $server->wait_log(qr/connection refused.*No space/), 'not watched: the log says so';
+    is $server->get('/v1/kv/main/k')->{content}, 'value', 'not watched: who is in is served';
+    is $connections->(), $before, 'not watched: nothing is counted twice, or left';
+    unlink "$folder/rules";
+    is $server->connect->request(GET => '/v1/kv/main/k')->{content}, 'value', 'not watched: it heals';
+    is $server->stop, 0, 'not watched: it ends in order';
+}
 done_testing;

@@ -42,6 +42,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -229,6 +230,13 @@ posix_fallocate(int fd, off_t offset, off_t len)
 	int number = fault("fallocate", fd);
 
 	return number ? number : REAL(posix_fallocate)(fd, offset, len);
+}
+
+int
+epoll_ctl(int epoll_fd, int what, int fd, struct epoll_event *event)
+{
+	FAIL_IF(what == EPOLL_CTL_ADD ? fault("epoll_ctl", fd) : 0);
+	return REAL(epoll_ctl)(epoll_fd, what, fd, event);
 }
 
 ssize_t
