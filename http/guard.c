@@ -78,6 +78,8 @@ note(struct headers *headers, struct bytes *slot, struct bytes value,
 	*slot = value;
 }
 
+/* value as it came: with a blank behind it libmicrohttpd 0.9.75 reads no
+ * chunks, but all that comes until the connection ends. */
 static void
 transfer_encoding(struct headers *headers, struct bytes value)
 {
@@ -95,10 +97,25 @@ content_length(struct headers *headers, struct bytes value)
 		guard_refuse(headers, 400, "Content-Length is not a number");
 }
 
+/* Blanks behind a value are not of it (RFC 9112, section 5). Those before it
+ * libmicrohttpd has taken away. */
+static struct bytes
+without_blanks(struct bytes value)
+{
+	const char *c = value.data;
+
+	while (value.len &&
+	       (c[value.len - 1] == ' ' || c[value.len - 1] == '\t'))
+		value.len--;
+	return value;
+}
+
 /* Told apart by length first: most headers match no case and cost a jump. */
 static void
-note_field(struct headers *h, struct bytes name, struct bytes value)
+note_field(struct headers *h, struct bytes name, struct bytes raw)
 {
+	struct bytes value = without_blanks(raw);
+
 	switch (name.len) {
 	case 4:
 		if (named(name, "host"))
@@ -149,7 +166,7 @@ note_field(struct headers *h, struct bytes name, struct bytes value)
 		break;
 	case 17:
 		if (named(name, "transfer-encoding"))
-			transfer_encoding(h, value);
+			transfer_encoding(h, raw);
 		else if (named(name, "if-modified-since"))
 			note(h, &h->if_modified_since, value,
 			     "If-Modified-Since came twice");
@@ -200,11 +217,13 @@ guard_target_path(struct bytes *target, bool is_options)
 	const char *path = start;
 
 	if (target->len >= 7 && !strncasecmp(start, "http://", 7)) {
-		path = memchr(start + 7, '/', target->len - 7);
-		if (!path)
-			return false;
+		path = start + 7;
+		while (path < end && !strchr("/?#", *path))
+			path++;
+		*target = (struct bytes){ path, (size_t)(end - path) };
+		return path > start + 7 &&
+		       (path == end || *path == '/' || *path == '?');
 	}
-	*target = (struct bytes){ path, (size_t)(end - path) };
 	if (target->len && *path == '/')
 		return true;
 	return is_options && target->len == 1 && *path == '*';

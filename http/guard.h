@@ -41,7 +41,7 @@ struct headers {
 };
 
 void guard_begin(struct headers *headers);
-/* Once for each header field, in order. */
+/* Once for each header field, in order, without the blanks before its value. */
 void guard_field(struct headers *headers, struct bytes name,
 		 struct bytes value);
 /* The first reason stands. */
@@ -53,8 +53,9 @@ MUST_CHECK bool guard_end(struct headers *headers, bool http10,
 /* Field values hold no control bytes but tabs (RFC 9110, section 5.5). */
 MUST_CHECK bool guard_has_control(struct bytes value);
 
-/* Takes the scheme and authority off an absolute-form target. False where
- * what remains does not begin with "/", or "*" for OPTIONS. */
+/* Takes the scheme and authority off an absolute-form target. False where what
+ * remains does not begin with "/", or "*" for OPTIONS. Of the absolute form it
+ * may be nothing, or begin with "?": its path is empty. */
 MUST_CHECK bool guard_target_path(struct bytes *target, bool is_options);
 
 #endif

@@ -33,6 +33,11 @@ split_target(struct request *request)
 		request->query = cut_front(path, len + 1);
 		path.len = len;
 	}
+	/* The absolute form's may be empty (RFC 9112, section 3.2). */
+	if (!path.len)
+		path = bytes_of(request->method == METHOD_OPTIONS && !question
+					? "*"
+					: "/");
 	request->path = path;
 }
 

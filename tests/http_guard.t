@@ -77,6 +77,11 @@ subtest 'lines' => sub {
     my $got = $server->raw(text('GET /livez HTTP/1.1', 'Host:a', "X:\t y \t", 'Y:', 'Z: ',
         "N: \xc3\xa9\xff", 'Connection:close'));
     is statuses($got), 200, 'blanks around values, and values of none';
+    $server->put('/v1/kv/main/blanks', '0123456789');
+    $got = $server->raw(text('GET /v1/kv/main/blanks HTTP/1.1', "Host: a\t", "Range: bytes=2-4 \t",
+        "X-Request-Id: mine ", 'Connection: close'));
+    like $got, qr/^X-Request-Id: mine\r$/m, 'a blank behind an id is not of it';
+    like $got, qr/\r\n\r\n234\z/, 'nor one behind a range';
     $got = $server->raw("\r\n" . text('GET /livez HTTP/1.1', 'Host: a', 'Connection: close'));
     is statuses($got), 200, 'an empty line before a request';
 };
@@ -85,7 +90,7 @@ subtest 'transfer codings' => sub {
     my $put = 'PUT /v1/kv/main/guarded HTTP/1.1';
     my $body = "5\r\nhello\r\n0\r\n\r\n";
     for my $coding ('xchunked', 'gzip', 'gzip, chunked', 'chunked, gzip', 'identity',
-        'chunked, chunked', 'chunked;q=1', '"chunked"', "chunked\x0b", '') {
+        'chunked, chunked', 'chunked;q=1', '"chunked"', "chunked\x0b", 'chunked ', "chunked\t", '') {
         (my $shown = $coding) =~ s/([^ -~])/sprintf '\x%02x', ord $1/ge;
         refused "Transfer-Encoding: $shown",
             text($put, 'Host: a', "Transfer-Encoding: $coding") . $body, 400;
@@ -169,7 +174,7 @@ subtest 'a part of a value' => sub {
 subtest 'targets' => sub {
     for my $target ('/v1/kv/main/a%00b', '/v1/kv/main/a%00', '/%00', '/livez?a=%00',
         "/li\x01vez", "/livez\x7f", "/livez?\x02", 'livez', '?a=b', '*', 'v1/kv/main/k',
-        'http:/livez', 'ftp://a/livez') {
+        'http:/livez', 'ftp://a/livez', 'http:///livez', 'http://') {
         (my $shown = $target) =~ s/([^ -~])/sprintf '\x%02x', ord $1/ge;
         refused "GET $shown", text("GET $target HTTP/1.1", 'Host: a'), 400;
     }
@@ -188,6 +193,13 @@ subtest 'targets' => sub {
         'Content-Length: 1', 'Connection: close') . 'x');
     is statuses($got), 201, 'the absolute form with path and query';
     is $server->get('/v1/kv/main/absolute')->{content}, 'x', 'it is the same key';
+    for my $target ('http://a', 'http://a?b=/livez') {
+        $got = $server->raw(text("GET $target HTTP/1.1", 'Host: a', 'Connection: close'));
+        is statuses($got), 404, "$target is /, where nothing is";
+        like $got, qr/there is nothing here|no such service/, 'told so';
+    }
+    $got = $server->raw(text('OPTIONS http://a HTTP/1.1', 'Host: a', 'Connection: close'));
+    like statuses($got), qr/^20[04]$/, 'OPTIONS http://a is OPTIONS *';
 };
 
 subtest 'garbage' => sub {

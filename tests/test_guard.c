@@ -73,6 +73,11 @@ fields_that_smuggle_are_refused(void)
 		  false,
 		  { { "Host", "a" }, { "Transfer-Encoding", "xchunked" } },
 		  400 },
+		/* libmicrohttpd would not read its chunks. */
+		{ "chunked and a blank",
+		  false,
+		  { { "Host", "a" }, { "Transfer-Encoding", "chunked " } },
+		  400 },
 		{ "gzip, chunked",
 		  false,
 		  { { "Host", "a" }, { "Transfer-Encoding", "gzip, chunked" } },
@@ -128,7 +133,12 @@ targets_are_checked(void)
 		{ "*", METHOD_OPTIONS, 200 },
 		{ "http://host/a", METHOD_GET, 200 },
 		{ "HTTP://host/a", METHOD_GET, 200 },
-		{ "http://host", METHOD_GET, 400 },
+		{ "http://host", METHOD_GET, 200 },
+		{ "http://host?a=/b", METHOD_GET, 200 },
+		{ "http://host", METHOD_OPTIONS, 200 },
+		{ "http://host#a", METHOD_GET, 400 },
+		{ "http://", METHOD_GET, 400 },
+		{ "http:///a", METHOD_GET, 400 },
 		{ "https://host/a", METHOD_GET, 400 },
 		{ "/a%00", METHOD_GET, 400 },
 		{ "/a%0", METHOD_GET, 200 }, /* bad, but not ours to say */
@@ -217,6 +227,24 @@ what_we_use_is_noted(void)
 	ok(!headers.has_if_match && !headers.chunked, "and nothing else");
 }
 
+static void
+blanks_behind_a_value_are_not_of_it(void)
+{
+	struct headers headers;
+
+	guard_begin(&headers);
+	guard_field(&headers, bytes_of("Host"), bytes_of("a "));
+	guard_field(&headers, bytes_of("X-Request-Id"), bytes_of("mine \t "));
+	guard_field(&headers, bytes_of("If-Match"), bytes_of("\"7\"\t"));
+	guard_field(&headers, bytes_of("If-None-Match"), bytes_of(" "));
+	ok(guard_end(&headers, false, bytes_of("/"), METHOD_GET), "passes");
+	ok(bytes_equal(headers.request_id, bytes_of("mine")), "X-Request-Id");
+	ok(bytes_equal(headers.if_match, bytes_of("\"7\"")), "If-Match");
+	ok(headers.has_if_none_match && headers.if_none_match.data &&
+		   !headers.if_none_match.len,
+	   "one of blanks alone is empty");
+}
+
 int
 main(void)
 {
@@ -225,5 +253,6 @@ main(void)
 	a_part_is_not_written();
 	sizes_are_bounded();
 	what_we_use_is_noted();
+	blanks_behind_a_value_are_not_of_it();
 	return tap_done();
 }
