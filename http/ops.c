@@ -96,17 +96,32 @@ check_all(struct server *server, struct buffer *out) ON_WORKER
 	return ready;
 }
 
+/* False: answered. Its mere name is enough. */
+static bool
+take_verbose(struct request *request, bool *out) ON_WORKER
+{
+	struct bytes text = request_parameter(request, "verbose");
+
+	*out = text.data && !text.len;
+	if (*out || request_flag(request, "verbose", out))
+		return true;
+	reply_problem(request, 400, NULL, "verbose is 1 or 0");
+	return false;
+}
+
 void
 ops_readyz(struct request *request)
 {
 	/* Of a line for each of about a thousand services. */
 	enum { CHECKS_MAX = 128 << 10 };
 	struct buffer out;
-	bool ready;
+	bool ready, verbose;
 
+	if (!take_verbose(request, &verbose))
+		return;
 	buffer_init(&out, CHECKS_MAX);
 	ready = check_all(local_self()->server, &out);
-	if (out.err || !request_parameter(request, "verbose").data) {
+	if (out.err || !verbose) {
 		buffer_clear(&out);
 		buffer_add_str(&out, ready ? "ok\n" : "not ready\n");
 	} else {

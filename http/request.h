@@ -168,6 +168,10 @@ void *request_alloc(struct request *request, size_t n);
 
 /* The decoded query parameter; data NULL: absent. */
 struct bytes request_parameter(const struct request *request, const char *name);
+/* One that is 1 or true, 0 or false; absent it is false. False: it is
+ * something else. */
+MUST_CHECK bool request_flag(const struct request *request, const char *name,
+			     bool *out);
 /* Decodes the query, of a service's request: others have it done. False:
  * answered. */
 MUST_CHECK bool request_decode_query(struct request *request) ON_WORKER;

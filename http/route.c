@@ -355,6 +355,17 @@ request_parameter(const struct request *request, const char *name)
 	return (struct bytes){ NULL, 0 };
 }
 
+bool
+request_flag(const struct request *request, const char *name, bool *out)
+{
+	struct bytes text = request_parameter(request, name);
+
+	*out = bytes_equal(text, bytes_of("1")) ||
+	       bytes_equal(text, bytes_of("true"));
+	return !text.data || *out || bytes_equal(text, bytes_of("0")) ||
+	       bytes_equal(text, bytes_of("false"));
+}
+
 /* An unknown or repeated parameter is a mistake that would otherwise pass
  * for having been obeyed. */
 static bool

@@ -23,6 +23,11 @@ subtest 'health' => sub {
     like $reply->{content}, qr/\b$_\b/, "has a check of $_" for qw(main cache);
     cmp_ok length $reply->{content}, '>', length $server->get('/readyz')->{content},
         'more than without';
+    for my $flag ('verbose=', 'verbose=1', 'verbose=true') {
+        like $server->get("/readyz?$flag")->{content}, qr/store main ok/, "?$flag: verbose";
+    }
+    is $server->get("/readyz?$_")->{content}, "ok\n", "?$_: not verbose" for qw(verbose=0 verbose=false);
+    Jackdaw::is_problem($server->get('/readyz?verbose=maybe'), 400, 'bad_request', '?verbose=maybe: neither');
 };
 
 # Pages in the middle of a database, which nothing in its log is going to replace.

@@ -46,17 +46,6 @@ struct scan {
 
 /* ---- parameters --------------------------------------------------------- */
 
-static bool
-flag(struct request *request, const char *name, bool *out)
-{
-	struct bytes text = request_parameter(request, name);
-
-	*out = bytes_equal(text, bytes_of("1")) ||
-	       bytes_equal(text, bytes_of("true"));
-	return !text.data || *out || bytes_equal(text, bytes_of("0")) ||
-	       bytes_equal(text, bytes_of("false"));
-}
-
 /* Base64 for URLs, without padding (RFC 4648, section 5), of a direction and
  * a key. */
 static void
@@ -115,8 +104,8 @@ take_parameters(struct request *request, struct scan *scan)
 	if (limit.data && (!units_u64(limit, &scan->limit) || !scan->limit ||
 			   scan->limit > LIMIT_MAX))
 		return "limit is a number from 1 to 10000";
-	if (!flag(request, "reverse", &scan->reverse) ||
-	    !flag(request, "values", &scan->values))
+	if (!request_flag(request, "reverse", &scan->reverse) ||
+	    !request_flag(request, "values", &scan->values))
 		return "reverse and values are 1 or 0";
 	if (scan->prefix.len > KV_KEY_MAX || scan->start.len > KV_KEY_MAX ||
 	    scan->end.len > KV_KEY_MAX)
