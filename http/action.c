@@ -5,6 +5,7 @@
 
 enum { LABEL_MAX = 64 };
 static char labels[ACTION_COUNT][LABEL_MAX];
+static char allows[RESOURCE_COUNT][METHODS_TEXT_MAX];
 
 static const struct action actions[ACTION_COUNT] = {
 #define ACTION_ROW(name, resource, method, op, body, run, parameters) \
@@ -22,9 +23,24 @@ static const struct action actions[ACTION_COUNT] = {
 	  labels[ACTION_NONE] },
 };
 
+static void
+fill_allows(void)
+{
+	unsigned methods[RESOURCE_COUNT] = { 0 };
+
+	for (unsigned i = 0; i < ACTION_OPTIONS; i++)
+		methods[actions[i].resource] |= 1u << actions[i].method;
+	methods[RESOURCE_SERVER] = (1u << METHOD_OTHER) - 1;
+	for (unsigned i = 0; i < RESOURCE_COUNT; i++)
+		/* Of a service, each path has its own. */
+		if (methods[i])
+			methods_text(methods[i], allows[i]);
+}
+
 void
 action_begin(void)
 {
+	fill_allows();
 	for (unsigned i = 0; i < ACTION_OPTIONS; i++) {
 		const struct action *action = &actions[i];
 
@@ -78,33 +94,7 @@ action_method_known(enum resource resource, enum method method)
 const char *
 resource_allow(enum resource resource)
 {
-	switch (resource) {
-	case RESOURCE_NONE:
-		return "";
-	case RESOURCE_SERVER:
-		return "GET, HEAD, PUT, DELETE, POST, PATCH, QUERY, OPTIONS";
-	case RESOURCE_LIVEZ:
-	case RESOURCE_READYZ:
-	case RESOURCE_METRICS:
-	case RESOURCE_ADMIN_SERVICES:
-	case RESOURCE_ADMIN_STATEMENTS:
-	case RESOURCE_ADMIN_SLOW:
-	case RESOURCE_ADMIN_PROFILE:
-		return "GET, HEAD, OPTIONS";
-	case RESOURCE_STORE:
-		return "GET, HEAD, PUT, POST, OPTIONS";
-	case RESOURCE_KEY:
-		return "GET, HEAD, PUT, DELETE, POST, OPTIONS";
-	case RESOURCE_SQL:
-		return "POST, QUERY, OPTIONS";
-	case RESOURCE_SQL_EXPLAIN:
-		return "POST, OPTIONS";
-	case RESOURCE_ADMIN_SERVICE:
-		return "PUT, POST, DELETE, OPTIONS";
-	case RESOURCE_SERVICE: /* each path has its own */
-		return "";
-	}
-	return "";
+	return allows[resource];
 }
 
 const char *
@@ -171,4 +161,20 @@ const char *
 method_name(enum method method)
 {
 	return method_names[method];
+}
+
+void
+methods_text(unsigned methods, char out[METHODS_TEXT_MAX])
+{
+	size_t len = 0;
+
+	if (methods & (1u << METHOD_GET))
+		methods |= 1u << METHOD_HEAD;
+	methods |= 1u << METHOD_OPTIONS;
+	for (unsigned i = 0; i < METHOD_OTHER; i++)
+		if (methods & (1u << i))
+			len += (size_t)snprintf(
+				out + len, METHODS_TEXT_MAX - len, "%s%s",
+				len ? ", " : "", method_name((enum method)i));
+	assert(len < METHODS_TEXT_MAX);
 }

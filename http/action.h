@@ -50,6 +50,7 @@ enum resource {
 	RESOURCE_ADMIN_PROFILE,    /* /v1/admin/profile */
 	RESOURCE_SERVICE,          /* /{service}/...: has routes of its own */
 };
+enum { RESOURCE_COUNT = RESOURCE_SERVICE + 1 };
 
 /* resource, method, op, body, function, query parameters beside op */
 #define ACTION_LIST(X) \
@@ -107,7 +108,7 @@ struct action {
 	const char *label;      /* "POST /v1/kv/{store}/{key}?op=incr" */
 };
 
-/* Before anything is routed: fills in the labels. */
+/* Before anything is routed: fills in the labels, and what is allowed. */
 void action_begin(void);
 
 /* Never NULL for an index below ACTION_COUNT. */
@@ -117,13 +118,18 @@ const struct action *action_find(enum resource resource, enum method method,
 				 struct bytes op);
 /* With some op or without. */
 bool action_method_known(enum resource resource, enum method method);
-/* "GET, HEAD, PUT": the value of Allow. Empty for RESOURCE_NONE. */
+/* "GET, HEAD, PUT": the value of Allow. Empty for RESOURCE_NONE, and for
+ * RESOURCE_SERVICE, of which each path has its own. */
 const char *resource_allow(enum resource resource);
 /* "/v1/kv/{store}/{key}": for metrics. */
 const char *resource_template(enum resource resource);
 
 enum method method_parse(const char *text);
 const char *method_name(enum method method);
+/* The same of a bit for each method: GET brings HEAD with it, and OPTIONS is
+ * always one. */
+enum { METHODS_TEXT_MAX = 64 };
+void methods_text(unsigned methods, char out[METHODS_TEXT_MAX]);
 
 /* The functions of the table, each in the file of its prefix. */
 #define ACTION_DECLARE(name, resource, method, op, body, run, parameters) \

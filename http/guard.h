@@ -4,6 +4,8 @@
  * with it. It refuses what libmicrohttpd 0.9.75 lets through and what would
  * make a proxy before us see other requests than we do (request smuggling,
  * RFC 9112 sections 2.2, 3.2, 5 and 6.3), and notes the headers that we use.
+ * It does not see the framing of chunks, where libmicrohttpd 0.9.75 takes a
+ * bare LF for the end of the line with a chunk's size.
  *
  * Knows nothing of libmicrohttpd, so that it can be tested alone.
  */

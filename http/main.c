@@ -148,7 +148,6 @@ open_stores(struct daemon *daemon)
 	const struct config *config = &daemon->config;
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s/sequence", config->data_dir);
 	snprintf(path, sizeof(path), "%s/kv", config->data_dir);
 	if (!make_folders(daemon, path))
 		return false;

@@ -36,18 +36,6 @@ single(struct buffer *out, const char *name, const char *type, const char *help,
 	buffer_addf(out, "jackdaw_%s %llu\n", name, (unsigned long long)value);
 }
 
-static double
-seconds(uint64_t ns)
-{
-	return (double)ns / 1e9;
-}
-
-static uint64_t
-load(const uint64_t *counter)
-{
-	return ck_pr_load_64(counter);
-}
-
 /* ---- requests ----------------------------------------------------------- */
 
 static void
@@ -68,7 +56,8 @@ sum_requests(struct server *server, unsigned action, unsigned status)
 	uint64_t sum = 0;
 
 	for (unsigned w = 0; w < sched_workers(server->sched); w++)
-		sum += load(&server->locals[w].requests[action][status]);
+		sum += metrics_load(
+			&server->locals[w].requests[action][status]);
 	return sum;
 }
 
@@ -117,8 +106,8 @@ metrics_histogram(struct buffer *out, const char *name, const char *labels,
 		    "jackdaw_%s_bucket{%s%sle=\"+Inf\"} %llu\n"
 		    "jackdaw_%s_sum{%s} %.9f\njackdaw_%s_count{%s} %llu\n",
 		    name, labels, comma, (unsigned long long)histogram->count,
-		    name, labels, seconds(histogram->sum_ns), name, labels,
-		    (unsigned long long)histogram->count);
+		    name, labels, metrics_seconds(histogram->sum_ns), name,
+		    labels, (unsigned long long)histogram->count);
 }
 
 static void
@@ -149,10 +138,10 @@ put_connections(struct buffer *out, struct server *server)
 
 	for (unsigned w = 0; w < sched_workers(server->sched); w++) {
 		/* Ended first: what is in flight never looks negative. */
-		ended += load(&server->locals[w].ended);
+		ended += metrics_load(&server->locals[w].ended);
 		ck_pr_fence_load();
-		begun += load(&server->locals[w].begun);
-		body += load(&server->locals[w].body_bytes);
+		begun += metrics_load(&server->locals[w].begun);
+		body += metrics_load(&server->locals[w].body_bytes);
 	}
 	metrics_head(out, "http_connections", "gauge",
 		     "Open connections, by shard.");
@@ -166,7 +155,7 @@ put_connections(struct buffer *out, struct server *server)
 	       "Bytes of request bodies.", body);
 	single(out, "http_body_memory_bytes", "gauge",
 	       "Memory that holds request bodies above 4 KiB.",
-	       load(&server->body_memory));
+	       metrics_load(&server->body_memory));
 }
 
 /* ---- scheduler ---------------------------------------------------------- */
@@ -220,21 +209,21 @@ put_sched(struct buffer *out, struct server *server)
 		buffer_addf(out,
 			    "jackdaw_sched_queue_wait_seconds_total{"
 			    "worker=\"%u\"} %.9f\n",
-			    w, seconds(stats[w].queue_wait_ns));
+			    w, metrics_seconds(stats[w].queue_wait_ns));
 	metrics_head(out, "sched_queue_wait_max_seconds", "gauge",
 		     "The longest that a task waited since the start.");
 	for (unsigned w = 0; w < workers; w++)
 		buffer_addf(out,
 			    "jackdaw_sched_queue_wait_max_seconds{"
 			    "worker=\"%u\"} %.9f\n",
-			    w, seconds(stats[w].queue_wait_max_ns));
+			    w, metrics_seconds(stats[w].queue_wait_max_ns));
 	metrics_head(out, "sched_busy_seconds_total", "counter",
 		     "Time that a worker was not parked.");
 	for (unsigned w = 0; w < workers; w++)
 		buffer_addf(out,
 			    "jackdaw_sched_busy_seconds_total{worker=\"%u\"} "
 			    "%.9f\n",
-			    w, seconds(stats[w].busy_ns));
+			    w, metrics_seconds(stats[w].busy_ns));
 }
 
 /* ---- caches ------------------------------------------------------------- */
@@ -247,11 +236,11 @@ put_caches(struct buffer *out, struct server *server)
 	for (unsigned w = 0; w < sched_workers(server->sched); w++) {
 		const struct cache *cache = &server->locals[w].cache;
 
-		hits += load(&cache->hits);
-		misses += load(&cache->misses);
-		evictions += load(&cache->evictions);
-		bytes += load((const uint64_t *)&cache->used);
-		entries += load((const uint64_t *)&cache->count);
+		hits += metrics_load(&cache->hits);
+		misses += metrics_load(&cache->misses);
+		evictions += metrics_load(&cache->evictions);
+		bytes += metrics_load((const uint64_t *)&cache->used);
+		entries += metrics_load((const uint64_t *)&cache->count);
 	}
 	single(out, "cache_hits_total", "counter",
 	       "Reads answered from a worker's cache.", hits);
@@ -285,7 +274,8 @@ family(struct buffer *out, const struct store_figures *stores, unsigned count,
 		       sizeof(value));
 		if (ns)
 			buffer_addf(out, "jackdaw_%s{store=\"%s\"} %.9f\n",
-				    name, stores[i].name, seconds(value));
+				    name, stores[i].name,
+				    metrics_seconds(value));
 		else
 			buffer_addf(out, "jackdaw_%s{store=\"%s\"} %llu\n",
 				    name, stores[i].name,
@@ -408,7 +398,7 @@ put_stores(struct buffer *out, struct server *server)
 		put_lane_histogram(out, &stores[i],
 				   "lane_commit_duration_seconds",
 				   stores[i].lane.commit_time, 50e-6,
-				   seconds(stores[i].lane.commit_ns));
+				   metrics_seconds(stores[i].lane.commit_ns));
 }
 
 /* ---- process ------------------------------------------------------------ */

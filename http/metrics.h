@@ -5,8 +5,23 @@
 #ifndef HTTP_METRICS_H
 #define HTTP_METRICS_H
 
+#include <ck_pr.h>
+
 #include "core/buffer.h"
 #include "http/server.h"
+
+/* A counter that its worker may be adding to. */
+static inline uint64_t
+metrics_load(const uint64_t *counter)
+{
+	return ck_pr_load_64(counter);
+}
+
+static inline double
+metrics_seconds(uint64_t ns)
+{
+	return (double)ns / 1e9;
+}
 
 /* The lines before a family. */
 void metrics_head(struct buffer *out, const char *name, const char *type,

@@ -12,18 +12,6 @@
 
 enum { LABELS_MAX = 512 };
 
-static uint64_t
-load(const uint64_t *counter)
-{
-	return ck_pr_load_64(counter);
-}
-
-static double
-seconds(uint64_t ns)
-{
-	return (double)ns / 1e9;
-}
-
 /* Templates hold no character that would need an escape. */
 static void
 labels_of(const struct route *route, char *out, size_t size)
@@ -40,7 +28,7 @@ sum_of(const struct server *server, const struct route *route, size_t offset)
 	uint64_t sum = 0;
 
 	for (unsigned w = 0; w < sched_workers(server->sched); w++)
-		sum += load(
+		sum += metrics_load(
 			(const uint64_t *)(const void *)((const char *)route
 								 ->counters[w] +
 							 offset));
@@ -142,7 +130,7 @@ put_family(struct buffer *out, const struct server *server,
 			labels_of(route, labels, sizeof(labels));
 			if (route_families[family].ns)
 				buffer_addf(out, "jackdaw_%s{%s} %.9f\n", name,
-					    labels, seconds(n));
+					    labels, metrics_seconds(n));
 			else
 				buffer_addf(out, "jackdaw_%s{%s} %llu\n", name,
 					    labels, (unsigned long long)n);
@@ -185,9 +173,10 @@ put_services(struct buffer *out, const struct catalog *catalog)
 			"jackdaw_service_refused_total{service=\"%s\","
 			"limit=\"max_statements\"} %llu\n",
 			tenant->name,
-			(unsigned long long)load(&tenant->refused_rate),
+			(unsigned long long)metrics_load(&tenant->refused_rate),
 			tenant->name,
-			(unsigned long long)load(&tenant->refused_statements));
+			(unsigned long long)metrics_load(
+				&tenant->refused_statements));
 	}
 }
 
@@ -263,7 +252,7 @@ put_database(struct buffer *out, struct sql *sql, unsigned family)
 	if (database_families[family].ns)
 		buffer_addf(out, "jackdaw_%s{database=\"%s\"} %.9f\n",
 			    database_families[family].name, sql_name(sql),
-			    seconds(value));
+			    metrics_seconds(value));
 	else
 		buffer_addf(out, "jackdaw_%s{database=\"%s\"} %llu\n",
 			    database_families[family].name, sql_name(sql),

@@ -21,7 +21,6 @@
 struct request;
 struct shard;
 struct care;
-struct care;
 struct catalog;
 struct deploys;
 struct flights;

@@ -547,7 +547,10 @@ start_daemon(struct shard *shard)
 		0, NULL, NULL, on_request, shard,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_SIZE,
 		MHD_OPTION_CONNECTION_LIMIT, limit,
-		/* Set here: at 1 an error in the headers is answered twice. */
+		/* An answer of libmicrohttpd's own has two heads. At 0 a bad
+		 * Content-Length gets one; at 1 a missing Host too, and a blank
+		 * in the target gets none at all, where the guard has a good
+		 * answer to both. */
 		MHD_OPTION_STRICT_FOR_CLIENT, 0,
 		MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
 		MHD_OPTION_URI_LOG_CALLBACK, on_target, shard,

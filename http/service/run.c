@@ -5,7 +5,6 @@
  */
 #include "http/service/run.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/profile.h"
@@ -122,25 +121,12 @@ run_take(struct request *request) ON_WORKER
 /* ---- requests ------------------------------------------------------------ */
 
 static void
-allowed(unsigned methods, char *out, size_t size)
-{
-	size_t len = 0;
-
-	methods |= 1u << METHOD_OPTIONS;
-	for (unsigned i = 0; i < METHOD_OTHER && len < size; i++)
-		if (methods & (1u << i))
-			len += (size_t)snprintf(out + len, size - len, "%s%s",
-						len ? ", " : "",
-						method_name((enum method)i));
-}
-
-static void
 answer_allow(struct request *request, unsigned methods) ON_WORKER
 {
-	char allow[128];
+	char allow[METHODS_TEXT_MAX];
 	struct reply reply;
 
-	allowed(methods, allow, sizeof(allow));
+	methods_text(methods, allow);
 	if (request->method != METHOD_OPTIONS) {
 		reply_problem_header(request, 405,
 				     "the method is not allowed here", "Allow",
