@@ -646,6 +646,49 @@ no_room_is_no_fault(void)
 	check_reopened(&database);
 }
 
+/* Thirty megabytes, of which memory has eight: the WAL is met long before the
+ * commit. */
+#define FILL \
+	"INSERT INTO t(b) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL" \
+	" SELECT i + 1 FROM n WHERE i < 30) SELECT zeroblob(1000000) FROM n"
+
+static const char *const no_room_in_wal[] = {
+	"pwrite ENOSPC .db-wal\n",
+	"pwrite EDQUOT .db-wal\n",
+	"pwrite EFBIG .db-wal\n",
+};
+
+static void
+a_migration_that_has_no_room_is_no_fault(void)
+{
+	struct database database;
+	struct sql_migration migration = {
+		.name = "0001_fill.sql",
+		.text = bytes_of("CREATE TABLE u(a);\n" FILL),
+	};
+
+	open_with_table(&database, "no-room-migrate.db");
+	for (size_t i = 0; i < ARRAY_LEN(no_room_in_wal); i++) {
+		struct sql_error *error = &database.error;
+		unsigned applied;
+
+		set_rules(no_room_in_wal[i]);
+		ok(sql_migrate(database.sql, &migration, 1, &applied, error) ==
+				   ERR_FULL &&
+			   error->err == ERR_FULL && applied == 0,
+		   "a migration meets %s", no_room_in_wal[i]);
+		set_rules("");
+		is_str(error->message,
+		       "0001_fill.sql: line 2: the store or its disk is full",
+		       "is told so");
+		ok(database_faults(&database) == 0 &&
+			   database_run(&database, "DROP TABLE u") ==
+				   ERR_SYNTAX,
+		   "which is no fault, and nothing of it is there");
+	}
+	check_reopened(&database);
+}
+
 /* One that fills the disk while it is committed itself, as the last of its
  * batch. */
 static bool
@@ -742,6 +785,7 @@ faults(void)
 	a_failed_write_or_sync_is_final();
 	a_failed_checkpoint_is_final();
 	no_room_is_no_fault();
+	a_migration_that_has_no_room_is_no_fault();
 	in_a_batch_only_those_fail_that_do_not_fit();
 	a_page_that_cannot_be_read_fails_who_needs_it();
 	a_slow_sync_only_takes_its_time();

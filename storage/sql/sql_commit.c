@@ -90,6 +90,16 @@ sql_commit_err(const struct sql *sql, int rc)
 }
 
 void
+sql_note_no_room(const struct sql *sql, int rc, struct sql_error *error)
+{
+	if (!sql_is_no_room(sql, rc))
+		return;
+	error->err = ERR_FULL;
+	snprintf(error->message, sizeof(error->message), "%s",
+		 err_text(ERR_FULL));
+}
+
+void
 sql_write_fail(struct sql_write *write, unsigned op, enum err err,
 	       const char *message)
 {

@@ -440,8 +440,14 @@ enum err sql_commit_err(const struct sql *sql, int rc);
  * be trusted any more? Logs it. */
 bool sql_is_fault(struct sql *sql, int rc, const char *what);
 
-/* No room on the disk, or in its quota. */
+/* No room on the disk, or in its quota. By the code and committer.number, so
+ * who runs a statement sets errno to 0 before, and the number after it: any
+ * statement may meet the disk, where it moves changed pages into the WAL to
+ * make room in memory. */
 bool sql_is_no_room(const struct sql *sql, int rc);
+/* Then error, of a statement that failed with the code, says so: for SQLite
+ * most of it is an input/output error. */
+void sql_note_no_room(const struct sql *sql, int rc, struct sql_error *error);
 bool sql_in_transaction(struct sql *sql);
 /* False: it cannot be ended. */
 MUST_CHECK bool sql_roll_back(struct sql *sql);

@@ -12,6 +12,7 @@
  * keys are checked at its end instead.
  */
 #include <ck_pr.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <semaphore.h>
 #include <stdarg.h>
@@ -64,7 +65,7 @@ say(struct sql_error *error, enum err err, const char *format, ...)
 static enum err
 say_code(struct sql *sql, struct sql_error *error, int rc)
 {
-	return say(error, err_from_sqlite(rc), "%s",
+	return say(error, sql_commit_err(sql, rc), "%s",
 		   sqlite3_errmsg(db_of(sql)));
 }
 
@@ -232,27 +233,43 @@ run_statement(struct sql *sql, struct sql_stmt *stmt, struct sql_error *error)
 	return step == SQL_DONE ? ERR_OK : error->err;
 }
 
+/* The first one of text, which has its NUL, and what is behind it. */
+static enum err
+run_next(struct sql *sql, struct bytes text, const char **next,
+	 struct sql_error *error)
+{
+	struct sql_connection *connection = &sql->committer.connection;
+	struct sql_stmt *stmt = NULL;
+	enum err err;
+
+	errno = 0;
+	err = sql_connection_prepare_next(connection, text, SQL_MIGRATION,
+					  &stmt, next, error);
+	if (err == ERR_OK && stmt)
+		err = run_statement(sql, stmt, error);
+	sql->committer.number = errno;
+	if (stmt) {
+		sql_release(stmt);
+		sql_connection_rest(connection);
+	}
+	if (err == ERR_OK)
+		return ERR_OK;
+	sql_note_no_room(sql, sqlite3_extended_errcode(db_of(sql)), error);
+	return error->err;
+}
+
 /* Where each statement ends only the parser knows: a trigger's has several
  * semicolons. */
 static enum err
 run_text(struct sql *sql, const struct sql_migration *migration,
 	 const char *text, struct sql_error *error)
 {
-	struct sql_connection *connection = &sql->committer.connection;
 	const char *from = text, *next, *end = text + migration->text.len + 1;
 
 	for (; *statement_begin(from); from = next) {
 		struct bytes rest = { from, (size_t)(end - from) };
-		struct sql_stmt *stmt;
-		enum err err = sql_connection_prepare_next(
-			connection, rest, SQL_MIGRATION, &stmt, &next, error);
 
-		if (err == ERR_OK && stmt) {
-			err = run_statement(sql, stmt, error);
-			sql_release(stmt);
-			sql_connection_rest(connection);
-		}
-		if (err != ERR_OK)
+		if (run_next(sql, rest, &next, error) != ERR_OK)
 			return say_where(error, migration, text, from);
 	}
 	return ERR_OK;
@@ -292,10 +309,13 @@ check_foreign_keys(struct sql *sql, const struct sql_migration *migration,
 {
 	enum err err = ERR_OK;
 	sqlite3_stmt *stmt;
-	int rc = prepare(sql, "PRAGMA main.foreign_key_check", &stmt);
+	int rc;
 
+	errno = 0;
+	rc = prepare(sql, "PRAGMA main.foreign_key_check", &stmt);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(stmt);
+	sql->committer.number = errno;
 	if (rc == SQLITE_ROW)
 		err = say(error, ERR_CONFLICT,
 			  "%s: at its end, row %s of table %.60s refers to a "
@@ -352,7 +372,9 @@ apply_in(struct sql *sql, const struct sql_migration *migration,
 		err = check_foreign_keys(sql, migration, error);
 	if (err != ERR_OK)
 		return err;
+	errno = 0;
 	rc = add_record(sql, migration);
+	sql->committer.number = errno;
 	return rc == SQLITE_OK ? ERR_OK : say_code(sql, error, rc);
 }
 

@@ -16,7 +16,7 @@
  *            pwrite    pwrite, writev and pwritev, of whatever descriptor
  *            dsync     the same on a descriptor with O_DSYNC: in a store, the
  *                      meta page, the last write of a commit
- *   ACTION   an errno: EIO ENOSPC EDQUOT EROFS ENOMEM
+ *   ACTION   an errno: EIO ENOSPC EDQUOT EFBIG EROFS ENOMEM
  *            short     half of it is written (pwrite, dsync)
  *            kill      the process is killed by SIGKILL, before the call
  *            sleep-N   the call is made N milliseconds later
@@ -130,7 +130,7 @@ act(const char *action)
 		int number;
 	} errors[] = {
 		{ "EIO", EIO },     { "ENOSPC", ENOSPC }, { "EDQUOT", EDQUOT },
-		{ "EROFS", EROFS }, { "ENOMEM", ENOMEM },
+		{ "EROFS", EROFS }, { "ENOMEM", ENOMEM }, { "EFBIG", EFBIG },
 	};
 
 	if (!strcmp(action, "kill"))
