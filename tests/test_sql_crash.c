@@ -659,6 +659,36 @@ static const char *const no_room_in_wal[] = {
 };
 
 static void
+a_statement_that_has_no_room_is_no_fault(void)
+{
+	struct database database;
+
+	open_with_table(&database, "no-room-spill.db");
+	for (size_t i = 0; i < ARRAY_LEN(no_room_in_wal); i++) {
+		struct job jobs[2];
+		struct sql_stats stats;
+
+		job_of(&jobs[0], "INSERT INTO t(b) VALUES('during')");
+		job_of(&jobs[1], "UPDATE t SET b = b", FILL);
+		set_rules(no_room_in_wal[i]);
+		job_run(&database, &jobs[1]);
+		sql_stats(database.sql, &stats);
+		set_rules("");
+		ok(jobs[1].write.item.err == ERR_FULL &&
+			   jobs[1].write.error.err == ERR_FULL &&
+			   jobs[1].write.failed == 1 && stats.full,
+		   "a statement meets %s", no_room_in_wal[i]);
+		is_str(jobs[1].write.error.message, err_text(ERR_FULL),
+		       "it is told so");
+		ok(job_run(&database, &jobs[0]) == ERR_OK, "it heals");
+	}
+	is_u64((uint64_t)database_number(&database, "SELECT count(*) FROM t"),
+	       1 + ARRAY_LEN(no_room_in_wal), "nothing of it is there");
+	ok(database_faults(&database) == 0, "and it was no fault");
+	check_reopened(&database);
+}
+
+static void
 a_migration_that_has_no_room_is_no_fault(void)
 {
 	struct database database;
@@ -785,6 +815,7 @@ faults(void)
 	a_failed_write_or_sync_is_final();
 	a_failed_checkpoint_is_final();
 	no_room_is_no_fault();
+	a_statement_that_has_no_room_is_no_fault();
 	a_migration_that_has_no_room_is_no_fault();
 	in_a_batch_only_those_fail_that_do_not_fit();
 	a_page_that_cannot_be_read_fails_who_needs_it();

@@ -144,9 +144,11 @@ run_ops(struct sql *sql, struct sql_write *write, struct sql_word_set *written,
 		bool good;
 
 		write->failed = i;
+		errno = 0;
 		if (sql_connection_prepare(&sql->committer.connection,
 					   write->ops[i].text, &stmt,
 					   &write->error) != ERR_OK) {
+			sql->committer.number = errno;
 			*rc = sqlite3_extended_errcode(sql_committer_db(sql));
 			return APPLY_FAILED;
 		}
@@ -186,6 +188,7 @@ begin_write(struct sql *sql, struct sql_write *write)
 static enum applied
 undo_write(struct sql *sql, struct sql_write *write, int rc)
 {
+	sql_note_no_room(sql, rc, &write->error);
 	write->item.err = write->error.err;
 	if (rc != SQLITE_OK && sql_is_fault(sql, rc, "a write"))
 		return APPLY_FAULT;
@@ -277,8 +280,7 @@ run_vacuum(struct sql *sql, struct sql_write *write, struct sql_stmt *stmt)
 		return true;
 	}
 	sql_connection_error(&sql->committer.connection, rc, &write->error);
-	if (sql_is_no_room(sql, rc))
-		write->error.err = ERR_FULL;
+	sql_note_no_room(sql, rc, &write->error);
 	write->item.err = write->error.err;
 	write->seq = 0;
 	return !sql_is_fault(sql, rc, "VACUUM");
