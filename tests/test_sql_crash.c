@@ -719,6 +719,44 @@ a_migration_that_has_no_room_is_no_fault(void)
 	check_reopened(&database);
 }
 
+static void
+it_starts_without_room(void)
+{
+	static const char *const cases[] = {
+		"pwrite ENOSPC left.db$\n",
+		"pwrite EDQUOT left.db$\n",
+		"pwrite EFBIG left.db$\n",
+	};
+	struct database database;
+	bool opened;
+
+	database_init(&database, "left.db");
+	leave_unclean(&database);
+	database.tuning.checkpoint_ns = 20 * NS_PER_MS;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		set_rules(cases[i]);
+		opened = database_try_open(&database) == ERR_OK;
+		ok(opened, "what was left cannot be moved: %s", cases[i]);
+		if (!opened)
+			continue;
+		ok(database_number(&database, "SELECT count(*) FROM u") == 1,
+		   "it is there all the same");
+		/* One fails before it is opened, and is not counted. */
+		ok(wait_for_count(&database.sql->checkpoints, 2) &&
+			   database_faults(&database) == 0,
+		   "it is tried again, and none is a fault");
+		database_close(&database);
+	}
+	set_rules("");
+	database_open(&database);
+	database_must(&database, "INSERT INTO u VALUES(2)");
+	database_reopen(&database);
+	ok(database_number(&database, "SELECT count(*) FROM u") == 2 &&
+		   database_is_whole(&database),
+	   "it heals");
+	database_close(&database);
+}
+
 /* One that fills the disk while it is committed itself, as the last of its
  * batch. */
 static bool
@@ -817,6 +855,7 @@ faults(void)
 	no_room_is_no_fault();
 	a_statement_that_has_no_room_is_no_fault();
 	a_migration_that_has_no_room_is_no_fault();
+	it_starts_without_room();
 	in_a_batch_only_those_fail_that_do_not_fit();
 	a_page_that_cannot_be_read_fails_who_needs_it();
 	a_slow_sync_only_takes_its_time();

@@ -419,15 +419,19 @@ bound_pages(struct sql *sql)
 /*
  * What a process that was killed has left becomes durable before anybody sees
  * it: a commit whose sync failed, in that process, may be in the kernel's
- * memory and not on the disk. A full disk is no reason not to start.
+ * memory and not on the disk. A full disk, or a quota
+ * that is used up, is no reason not to start.
  */
 static int
 move_left_wal(struct sql *sql)
 {
-	int rc = sqlite3_wal_checkpoint_v2(
-		db_of(sql), "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	int rc;
 
-	if (rc != SQLITE_FULL)
+	errno = 0;
+	rc = sqlite3_wal_checkpoint_v2(db_of(sql), "main",
+				       SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	sql->committer.number = errno;
+	if (!sql_is_no_room(sql, rc))
 		return rc;
 	sql->committer.pending = sql->committer.in_file = true;
 	log_warn("database %s: no room to move what its WAL has", sql->name);
