@@ -337,6 +337,89 @@ a_disk_that_gives_no_more_blocks(void)
 	store_close(&store);
 }
 
+/* Atomic: what the store takes for now, and how often it has asked. */
+static uint64_t now_ms = 1000000, asked;
+
+static uint64_t
+counted_now(void)
+{
+	ck_pr_inc_64(&asked);
+	return ck_pr_load_64(&now_ms);
+}
+
+/* Three to a page, neither written nor expiring in the order of their keys. */
+static void
+put_scattered(struct store *store, unsigned count)
+{
+	struct kv_op *ops = calloc(count, sizeof(*ops));
+	char(*keys)[16] = calloc(count, sizeof(*keys));
+
+	for (unsigned i = 0; i < count; i++) {
+		snprintf(keys[i], sizeof(keys[i]), "s%05u", i * 7919 % count);
+		ops[i] = op_of(KV_PUT, keys[i], NULL);
+		ops[i].value = (struct bytes){ filler, 1000 };
+		ops[i].has_ttl = i % 3 == 0;
+		ops[i].ttl_ms = ops[i].has_ttl ? 1000 : 0;
+	}
+	store_write_many(store, ops, count);
+	for (unsigned i = 0; i < count; i++)
+		need(ops[i].err == ERR_OK, "cannot put");
+	free(keys);
+	free(ops);
+}
+
+static void
+put_until_full(struct store *store, size_t len)
+{
+	for (unsigned n = 0;; n++) {
+		struct kv_op op;
+		char key[32];
+
+		snprintf(key, sizeof(key), "x%zu/%u", len, n);
+		op = op_of(KV_PUT, key, NULL);
+		op.value = (struct bytes){ filler, len };
+		if (store_op(store, &op) != ERR_OK)
+			return;
+		need(n < 10000, "it does not get full");
+	}
+}
+
+static void
+the_expired_go_though_the_disk_is_full(void)
+{
+	enum { COUNT = 3000 };
+	struct store store;
+	struct kv_stats stats;
+	uint64_t before;
+
+	store_init(&store, "sweep", false);
+	store.tuning.now_ms = counted_now;
+	store.tuning.sweep_pause_ms = 3600000; /* it comes when it is poked */
+	store_open(&store);
+	put_scattered(&store, COUNT);
+	set_rules("fallocate ENOSPC data.mdb\n");
+	put_until_full(&store, 60000);
+	put_until_full(&store, 1000);
+	set_rules("fallocate ENOSPC data.mdb\npwrite ENOSPC data.mdb\n");
+	before = ck_pr_load_64(&asked);
+	ck_pr_add_64(&now_ms, 2000);
+	lane_poke(kv_lane(store.kv));
+	/* 500, 250, ... 1 of them; twice for each of these. */
+	ok(wait_for_count(&asked, before + 18), "not one can be removed");
+	sleep_ms(50);
+	ok(ck_pr_load_64(&asked) - before < 50, "the sweeper rests: %llu",
+	   (unsigned long long)(ck_pr_load_64(&asked) - before));
+	set_rules("fallocate ENOSPC data.mdb\n");
+	lane_poke(kv_lane(store.kv));
+	ok(wait_for_count(&store.kv->expired, COUNT / 3),
+	   "a few at a time find room");
+	kv_stats(store.kv, &stats);
+	ok(stats.expired == COUNT / 3 && stats.disk_full && store.faults == 0,
+	   "all go: %llu", (unsigned long long)stats.expired);
+	set_rules("");
+	store_close(&store);
+}
+
 static void
 a_sequence_that_cannot_move_is_a_fault(void)
 {
@@ -382,6 +465,7 @@ faults(void)
 	no_room_is_no_fault();
 	in_a_batch_only_those_fail_that_do_not_fit();
 	a_disk_that_gives_no_more_blocks();
+	the_expired_go_though_the_disk_is_full();
 	a_sequence_that_cannot_move_is_a_fault();
 	a_slow_sync_only_takes_its_time();
 	unlink(rules);

@@ -276,6 +276,7 @@ set_options(struct kv *kv, const struct kv_options *options,
 	kv->seed = XXH3_64bits(options->name, strlen(options->name));
 	kv->lock_fd = kv->marker_fd = -1;
 	kv->batch_max = LANE_BATCH_OPS;
+	kv->sweep_max = KV_SWEEP_BATCH;
 	kv->round = 16; /* all that is found is old, as its bytes are 0 */
 	kv->next_due_ms = kv->sweep_at_ms = UINT64_MAX;
 	kv->map_size = map_size_for(kv);

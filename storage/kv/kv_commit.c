@@ -106,6 +106,7 @@ publish_figures(struct kv *kv, uint64_t entries)
 
 	kv->bytes = batch->bytes;
 	kv->last_seq = batch->last_seq;
+	kv->next_due_ms = batch->next_due_ms;
 	ck_pr_store_64(&kv->entries, entries);
 	ck_pr_store_64(&kv->evicted, kv->evicted + batch->evicted);
 	ck_pr_store_64(&kv->expired, kv->expired + batch->expired);
@@ -164,7 +165,7 @@ kv_commit_end(struct kv *kv)
 	struct kv_batch *batch = &kv->batch;
 
 	if (!batch->rc && batch->changed) {
-		kv->next_due_ms = kv_sweep_due_ms(kv);
+		batch->next_due_ms = kv_sweep_due_ms(kv);
 		put_figures(kv);
 		if (!kv_space_admit_commit(kv))
 			kv_check(kv, ENOSPC);

@@ -69,8 +69,9 @@ struct kv_batch {
 	uint64_t now_ms;
 	uint64_t bytes, last_seq; /* figures, as they will be */
 	uint64_t evicted, expired;
-	bool changed; /* there is something to commit */
-	bool refused; /* something was ERR_FULL */
+	uint64_t next_due_ms; /* as it will be */
+	bool changed;         /* there is something to commit */
+	bool refused;         /* something was ERR_FULL */
 
 	/* Of the write in progress: bytes of values in its outs, and how many
 	 * there may be. */
@@ -114,6 +115,7 @@ struct kv {
 	/* The committer's. */
 	alignas(64) struct kv_batch batch;
 	size_t batch_max;         /* items; smaller after a batch did not fit */
+	unsigned sweep_max;       /* keys of an idle sweep; likewise */
 	uint64_t bytes, last_seq; /* figures, committed */
 	uint64_t file_pages;      /* of the file, allocated */
 	uint64_t next_due_ms;     /* first expiry; UINT64_MAX: none */

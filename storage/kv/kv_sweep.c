@@ -5,6 +5,11 @@
  * that are due, at no sync of its own; an idle store does it in transactions
  * of its own, a second apart, so that keys that expire one by one do not cost
  * a sync each.
+ *
+ * Keys that expire together may lie all over the tree, and each then needs a
+ * page of its own to be removed: more than a full disk has. As a batch does, a
+ * sweep that does not fit is tried again with half as many, at once, down to a
+ * single key; that one is tried again after a pause.
  */
 #include <ck_pr.h>
 
@@ -98,29 +103,49 @@ kv_sweep(struct kv *kv, unsigned max)
 
 /* ---- idle --------------------------------------------------------------- */
 
+/* What is committed, and what is left. */
 static enum err
-sweep_alone(struct kv *kv)
+sweep_alone(struct kv *kv, unsigned *swept)
 {
 	enum err err = kv_commit_begin(kv);
 
+	*swept = 0;
 	if (err != ERR_OK)
 		return err;
-	kv_sweep(kv, KV_SWEEP_BATCH);
-	/* Also where nothing was due: idle() begins by asking for the time. */
-	kv->next_due_ms = kv_sweep_due_ms(kv);
+	*swept = kv_sweep(kv, kv->sweep_max);
+	if (*swept == 0) /* nothing was due, and nothing will be committed */
+		kv->next_due_ms = kv_sweep_due_ms(kv);
 	return kv_commit_end(kv);
 }
 
+/* Returns whether to come again at once, if anything is due. */
+static bool
+sweep_what_fits(struct kv *kv, bool *fault)
+{
+	unsigned swept, max = kv->sweep_max;
+	enum err err = sweep_alone(kv, &swept);
+
+	*fault = err == ERR_FAULT;
+	if (err == ERR_OK) {
+		kv->sweep_max =
+			max < KV_SWEEP_BATCH / 2 ? max * 2 : KV_SWEEP_BATCH;
+		/* More is due than one transaction takes: writers first, if
+		 * there are any, then the rest. */
+		return swept == max;
+	}
+	kv->sweep_max = max > 1 ? max / 2 : 1;
+	kv->next_due_ms = 0; /* what there was is still there */
+	return max > 1;
+}
+
 static uint64_t
-pause_ms(const struct kv *kv, uint64_t now_ms)
+pause_ms(const struct kv *kv, uint64_t now_ms, bool again)
 {
 	uint64_t ms = LOOK_MS;
 
 	if (kv->next_due_ms == UINT64_MAX)
 		return UINT64_MAX;
-	/* More is due than one transaction takes: writers first, if there
-	 * are any, then the rest. */
-	if (kv->next_due_ms <= now_ms && kv->batch.expired == KV_SWEEP_BATCH)
+	if (kv->next_due_ms <= now_ms && again)
 		return 0;
 	if (kv->next_due_ms < now_ms + LOOK_MS)
 		ms = kv->next_due_ms > now_ms ? kv->next_due_ms - now_ms : 0;
@@ -132,9 +157,9 @@ kv_idle(void *store, bool *fault)
 {
 	struct kv *kv = store;
 	uint64_t now_ms = kv->tuning.now_ms(), ms;
+	bool again = sweep_what_fits(kv, fault);
 
-	*fault = sweep_alone(kv) == ERR_FAULT;
-	ms = pause_ms(kv, now_ms);
+	ms = pause_ms(kv, now_ms, again);
 	if (ms == UINT64_MAX) {
 		kv->sweep_at_ms = UINT64_MAX;
 		return UINT64_MAX;
