@@ -36,8 +36,9 @@
 #include "storage/sql.h"
 
 enum {
-	/* Scans, exports, and connections of databases that have looked into
-	 * the store, at the same time, beside one snapshot a worker. */
+	/* Scans, exports, and statements that look into the store, at the same
+	 * time, beside one snapshot a worker. Connections of databases keep
+	 * theirs only in the first half. */
 	SNAPSHOTS_EXTRA = 512,
 	/* From a failed sync to the end: failed requests are answered and
 	 * probes see /readyz red; a supervisor restarts us within a second. */

@@ -77,6 +77,9 @@ struct kv_read;
 /* ERR_OVERLOADED: options.readers are open already. */
 MUST_CHECK enum err kv_read_create(struct kv *kv, struct kv_read **out);
 void kv_read_destroy(struct kv_read *read);
+/* Half of options.readers are for those who need one for a while: to keep this
+ * one while it is idle would leave fewer. */
+bool kv_read_is_scarce(const struct kv_read *read);
 
 /* Makes the snapshot at least as new as everything acknowledged before the
  * call; always a new one when fresh (needed after an odd version word).

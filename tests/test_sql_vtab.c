@@ -349,6 +349,48 @@ too_many_snapshots_are_said(struct sql_reader *reader)
 	sql_reader_give(second);
 }
 
+/* Four readers of each of two databases look into the store at the same time,
+ * and then do nothing. */
+static void
+idle_connections_leave_snapshots_to_others(void)
+{
+	enum { DATABASES = 2 };
+	static struct database databases[DATABASES];
+	const unsigned least = main_store.options.readers / 2;
+	struct kv *kvs[] = { main_store.kv };
+	const char *names[] = { "main" };
+	struct kv_read *reads[64];
+	unsigned good = 0, count = 0;
+
+	for (unsigned i = 0; i < DATABASES; i++) {
+		struct sql_reader *readers[SQL_READERS_MAX];
+		char name[16];
+
+		snprintf(name, sizeof(name), "idle-%u", i);
+		database_init(&databases[i], name);
+		databases[i].options.stores = kvs;
+		databases[i].options.store_names = names;
+		databases[i].options.store_count = 1;
+		database_open(&databases[i]);
+		for (unsigned j = 0; j < SQL_READERS_MAX; j++) {
+			readers[j] = take_reader(databases[i].sql);
+			good += err_of(readers[j], SQL_ROUTE,
+				       "SELECT kv_get('main', 'a')") == ERR_OK;
+		}
+		for (unsigned j = 0; j < SQL_READERS_MAX; j++)
+			sql_reader_give(readers[j]);
+	}
+	while (count < least &&
+	       kv_read_create(main_store.kv, &reads[count]) == ERR_OK)
+		count++;
+	is_u64(good, DATABASES * SQL_READERS_MAX, "all connections look");
+	is_u64(count, least, "half of the snapshots are there for others");
+	while (count)
+		kv_read_destroy(reads[--count]);
+	for (unsigned i = 0; i < DATABASES; i++)
+		database_close(&databases[i]);
+}
+
 static void
 writes_may_read_stores(void)
 {
@@ -441,6 +483,7 @@ main(void)
 	expired_keys_are_not_there(reader);
 	snapshots_are_given_back(reader);
 	too_many_snapshots_are_said(reader);
+	idle_connections_leave_snapshots_to_others();
 	writes_may_read_stores();
 	sql_reader_give(reader);
 	database_close(&database);

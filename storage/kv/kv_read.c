@@ -80,6 +80,14 @@ kv_read_destroy(struct kv_read *read)
 	free(read);
 }
 
+/* take_slot() gives the first that is free, so one in the second half says that
+ * the first is taken. */
+bool
+kv_read_is_scarce(const struct kv_read *read)
+{
+	return read->slot >= &read->kv->slots[read->kv->readers / 2];
+}
+
 void
 kv_read_reset(struct kv_read *read)
 {

@@ -253,15 +253,29 @@ sql_exec_own(struct sql_connection *connection, enum sql_own own)
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+/* A connection that has looked into a store is likely to do it again, and to
+ * renew a snapshot is much cheaper than to make one. But there are more
+ * connections than a store has snapshots, so only as many keep theirs as the
+ * store can spare. */
+static void
+rest_read(struct sql_store_read *read)
+{
+	read->open = false;
+	if (kv_read_is_scarce(read->read)) {
+		kv_read_destroy(read->read);
+		read->read = NULL;
+	} else {
+		kv_read_reset(read->read);
+	}
+}
+
 void
 sql_connection_rest(struct sql_connection *connection)
 {
 	if (!connection->reads_open)
 		return;
 	for (unsigned i = 0; i < SQL_STORES_MAX; i++)
-		if (connection->reads[i].open) {
-			kv_read_reset(connection->reads[i].read);
-			connection->reads[i].open = false;
-		}
+		if (connection->reads[i].open)
+			rest_read(&connection->reads[i]);
 	connection->reads_open = false;
 }
