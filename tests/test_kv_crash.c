@@ -206,9 +206,10 @@ static void
 a_failed_write_or_sync_is_final(void)
 {
 	static const char *const cases[] = {
-		"fdatasync EIO data.mdb\n", "dsync EIO data.mdb\n",
-		"dsync ENOSPC data.mdb\n",  "pwrite EIO data.mdb\n",
-		"pwrite EROFS data.mdb\n",
+		"fdatasync EIO data.mdb\n",    "dsync EIO data.mdb\n",
+		"dsync ENOSPC data.mdb\n",     "pwrite EIO data.mdb\n",
+		"pwrite EROFS data.mdb\n",     "fdatasync ENOSPC data.mdb\n",
+		"fdatasync EDQUOT data.mdb\n",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -4,10 +4,12 @@
 #include <ck_pr.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "core/clock.h"
@@ -133,6 +135,29 @@ allocate_first_pages(struct kv *kv)
 			       (off_t)(FIRST_PAGES * kv->page_size));
 }
 
+/* Opened before anything can fail, so that it hears of it: see
+ * check_sync(). */
+static int
+open_witness(struct kv *kv)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s/data.mdb", kv->dir) >= PATH_MAX)
+		return ENAMETOOLONG;
+	kv->witness_fd = open(path, O_RDONLY | O_CLOEXEC);
+	return kv->witness_fd < 0 ? errno : 0;
+}
+
+static void
+close_env(struct kv *kv)
+{
+	if (kv->witness_fd >= 0)
+		close(kv->witness_fd);
+	kv->witness_fd = -1;
+	mdb_env_close(kv->env);
+	kv->env = NULL;
+}
+
 static int
 open_env(struct kv *kv)
 {
@@ -154,14 +179,14 @@ open_env(struct kv *kv)
 		fcntl(kv->data_fd, F_SETFD, FD_CLOEXEC);
 		rc = check_length(kv);
 	}
+	if (!rc && !kv->is_volatile)
+		rc = open_witness(kv);
 	if (!rc)
 		rc = allocate_first_pages(kv);
 	if (!rc)
 		rc = open_databases(kv);
-	if (rc) {
-		mdb_env_close(kv->env);
-		kv->env = NULL;
-	}
+	if (rc)
+		close_env(kv);
 	return rc;
 }
 
@@ -274,7 +299,7 @@ set_options(struct kv *kv, const struct kv_options *options,
 	if (!kv->tuning.sweep_pause_ms)
 		kv->tuning.sweep_pause_ms = KV_SWEEP_PAUSE_MS;
 	kv->seed = XXH3_64bits(options->name, strlen(options->name));
-	kv->lock_fd = kv->marker_fd = -1;
+	kv->lock_fd = kv->marker_fd = kv->witness_fd = -1;
 	kv->batch_max = LANE_BATCH_OPS;
 	kv->sweep_max = KV_SWEEP_BATCH;
 	kv->round = 16; /* all that is found is old, as its bytes are 0 */
@@ -359,7 +384,7 @@ kv_open_tuned(struct kv **out, const struct kv_options *options,
 	err = start(kv, options, message, size);
 	if (err != ERR_OK) {
 		if (kv->env)
-			mdb_env_close(kv->env);
+			close_env(kv);
 		kv_state_close(kv, false);
 		free_parts(kv);
 		return err;
@@ -389,7 +414,7 @@ kv_close(struct kv *kv)
 		assert(!ck_pr_load_uint(&kv->slots[i].taken));
 	if (clean && kv->is_volatile)
 		clean = mdb_env_sync(kv->env, 1) == 0;
-	mdb_env_close(kv->env);
+	close_env(kv);
 	kv_state_close(kv, clean);
 	free_parts(kv);
 }

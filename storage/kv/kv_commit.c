@@ -19,6 +19,7 @@
  */
 #include <ck_pr.h>
 #include <errno.h>
+#include <unistd.h>
 
 #include "core/clock.h"
 #include "core/log.h"
@@ -141,6 +142,22 @@ check_poisoned(struct kv *kv, int rc)
 	return probe == MDB_PANIC ? MDB_PANIC : rc;
 }
 
+/*
+ * "No room" is what a write or the sync has said, and LMDB does not tell which.
+ * A write is no fault: nothing of the transaction counts yet. The sync is one,
+ * though what it lacked was room: a device that gives blocks only when they are
+ * written may fail it so. The kernel tells each descriptor once of pages that
+ * it could not write since it was opened or last told, so another one, which
+ * nobody syncs, hears what LMDB's heard.
+ */
+static int
+check_sync(struct kv *kv, int rc)
+{
+	if ((rc != ENOSPC && rc != EDQUOT) || kv->is_volatile)
+		return rc;
+	return fdatasync(kv->witness_fd) == 0 ? rc : EIO;
+}
+
 static void
 commit_txn(struct kv *kv)
 {
@@ -152,6 +169,7 @@ commit_txn(struct kv *kv)
 	mdb_stat(kv->batch.txn, kv->data, &stat);
 	publish_odd(kv);
 	rc = check_poisoned(kv, mdb_txn_commit(kv->batch.txn));
+	rc = check_sync(kv, rc);
 	publish_even(kv, rc ? 0 : txnid);
 	lane_count_sync(kv->lane, clock_mono_ns() - start_ns);
 	if (kv_check(kv, rc))

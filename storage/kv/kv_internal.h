@@ -99,6 +99,7 @@ struct kv {
 	struct kv_tuning tuning;
 	uint64_t seed; /* of kv_hash() */
 	int lock_fd, marker_fd, data_fd;
+	int witness_fd; /* of a durable one's data: see check_sync() */
 	MDB_env *env;
 	MDB_dbi data, expiry, figures_db;
 	uint64_t map_size;
