@@ -69,8 +69,9 @@ struct lane_item {
 typedef size_t (*lane_commit_fn)(void *store, struct lane_item **items,
 				 size_t count, bool *fault);
 
-/* Called on the committer when it is otherwise idle and *at_ns has come, for
- * sweeping. Returns the next time, UINT64_MAX for never. */
+/* Called on the committer when it is otherwise idle and the time has come that
+ * the last call returned, for sweeping and the like; or when it is poked.
+ * Returns the next time, UINT64_MAX for never. */
 typedef uint64_t (*lane_idle_fn)(void *store, bool *fault);
 
 struct lane_options {

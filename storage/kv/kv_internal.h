@@ -42,7 +42,8 @@ enum {
 	KV_USED_DATE = 31,
 	KV_USED_ONCE = 32,
 	KV_USED_MOST = 7 * 32,
-	KV_READERS_EXTRA = 16, /* for mdb_stat, mdb_copy and the like */
+	/* For count_reusable(), mdb_stat, mdb_copy and the like. */
+	KV_READERS_EXTRA = 16,
 };
 
 /* A snapshot's place in the table of readers. */
