@@ -7,9 +7,6 @@
 #include "core/log.h"
 #include "storage/sql/sql_internal.h"
 
-/* A WAL that is longer than its own head may have commits. */
-enum { WAL_HEADER_SIZE = 32 };
-
 /* ---- version words ------------------------------------------------------ */
 
 /*
@@ -108,7 +105,8 @@ free_parts(struct sql *sql)
 	free(sql);
 }
 
-/* Somebody stopped without having moved it to the file. */
+/* Somebody stopped without having moved it to the file. One that is longer than
+ * its own head may have commits. */
 static bool
 has_left_wal(const struct sql *sql)
 {
@@ -120,7 +118,7 @@ has_left_wal(const struct sql *sql)
 	if (!path)
 		return false;
 	snprintf(path, size, "%s-wal", sql->path);
-	found = stat(path, &st) == 0 && st.st_size > WAL_HEADER_SIZE;
+	found = stat(path, &st) == 0 && st.st_size > SQL_WAL_HEADER_SIZE;
 	free(path);
 	return found;
 }

@@ -35,7 +35,7 @@
 #include "storage/files.h"
 #include "storage/sql/sql_internal.h"
 
-enum { FRAME_HEADER_SIZE = 24, WAL_HEADER_SIZE = 32 };
+enum { FRAME_HEADER_SIZE = 24 };
 
 const struct sql_tuning sql_tuning = {
 	.batch_ns = LANE_BATCH_APPLY_US * NS_PER_US,
@@ -58,12 +58,6 @@ const struct sql_tuning sql_tuning = {
 /* Rows that make the statistics of tables old. */
 enum { ANALYZE_CHANGES = 500 };
 
-static sqlite3 *
-db_of(const struct sql *sql)
-{
-	return sql->committer.connection.db;
-}
-
 /* ---- figures ------------------------------------------------------------ */
 
 void
@@ -83,7 +77,7 @@ note_wal_size(struct sql *sql)
 
 	ck_pr_store_64(&sql->wal_bytes,
 		       committer->frames
-			       ? WAL_HEADER_SIZE + committer->frames * frame
+			       ? SQL_WAL_HEADER_SIZE + committer->frames * frame
 			       : 0);
 }
 
@@ -139,7 +133,8 @@ checkpoint(struct sql *sql, int mode)
 	committer->patience_ns =
 		mode == SQLITE_CHECKPOINT_RESTART ? RESTART_WAIT_NS : 0;
 	errno = 0;
-	rc = sqlite3_wal_checkpoint_v2(db_of(sql), "main", mode, &all, &moved);
+	rc = sqlite3_wal_checkpoint_v2(sql_committer_db(sql), "main", mode,
+				       &all, &moved);
 	committer->number = errno;
 	committer->patience_ns = LOCK_WAIT_NS;
 	ck_pr_store_64(&sql->checkpoints, sql->checkpoints + 1);
@@ -274,7 +269,7 @@ idle_truncate(struct sql *sql, uint64_t now_ns, bool *fault)
 		return at_ns;
 	*fault = is_fault(sql, checkpoint(sql, SQLITE_CHECKPOINT_TRUNCATE));
 	if (!committer->in_file) {
-		sqlite3_db_release_memory(db_of(sql));
+		sqlite3_db_release_memory(sql_committer_db(sql));
 		return UINT64_MAX;
 	}
 	return committer->truncate_at_ns =
@@ -368,7 +363,9 @@ static int
 ask(struct sql *sql, const char *text, char *value, size_t size)
 {
 	sqlite3_stmt *stmt;
-	int rc = sqlite3_prepare_v2(db_of(sql), text, -1, &stmt, NULL), end;
+	int rc = sqlite3_prepare_v2(sql_committer_db(sql), text, -1, &stmt,
+				    NULL),
+	    end;
 
 	if (rc != SQLITE_OK)
 		return rc;
@@ -428,7 +425,7 @@ move_left_wal(struct sql *sql)
 	int rc;
 
 	errno = 0;
-	rc = sqlite3_wal_checkpoint_v2(db_of(sql), "main",
+	rc = sqlite3_wal_checkpoint_v2(sql_committer_db(sql), "main",
 				       SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	sql->committer.number = errno;
 	if (!sql_is_no_room(sql, rc))
@@ -444,8 +441,8 @@ prepare_fixed(struct sql *sql)
 	int rc = SQLITE_OK;
 
 	for (unsigned i = 0; i < SQL_FIXED_COUNT && rc == SQLITE_OK; i++)
-		rc = sqlite3_prepare_v3(db_of(sql), fixed_texts[i], -1,
-					SQLITE_PREPARE_PERSISTENT,
+		rc = sqlite3_prepare_v3(sql_committer_db(sql), fixed_texts[i],
+					-1, SQLITE_PREPARE_PERSISTENT,
 					&sql->committer.fixed[i], NULL);
 	return rc;
 }
@@ -470,9 +467,10 @@ set_up(struct sql *sql)
 		rc = prepare_fixed(sql);
 	if (rc != SQLITE_OK)
 		return rc;
-	sqlite3_wal_hook(db_of(sql), on_commit, sql);
+	sqlite3_wal_hook(sql_committer_db(sql), on_commit, sql);
 	sql->committer.patience_ns = LOCK_WAIT_NS;
-	sqlite3_busy_handler(db_of(sql), wait_for_lock, &sql->committer);
+	sqlite3_busy_handler(sql_committer_db(sql), wait_for_lock,
+			     &sql->committer);
 	return SQLITE_OK;
 }
 
@@ -492,11 +490,11 @@ say_why_not(struct sql *sql, int rc, char *message, size_t size)
 	case SQLITE_CORRUPT:
 		return sql_say(message, size, ERR_FAULT,
 			       "%s: the database is damaged: %s", path,
-			       sqlite3_errmsg(db_of(sql)));
+			       sqlite3_errmsg(sql_committer_db(sql)));
 	default:
 		return sql_say(message, size, err_from_sqlite(rc),
 			       "%s: cannot open the database: %s", path,
-			       sqlite3_errmsg(db_of(sql)));
+			       sqlite3_errmsg(sql_committer_db(sql)));
 	}
 }
 
@@ -534,7 +532,7 @@ sql_committer_close(struct sql *sql, bool healthy)
 	for (unsigned i = 0; i < SQL_FIXED_COUNT; i++)
 		sqlite3_finalize(sql->committer.fixed[i]);
 	/* As the last connection it moves the WAL and removes it. */
-	sqlite3_db_config(db_of(sql), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE,
-			  !healthy, NULL);
+	sqlite3_db_config(sql_committer_db(sql),
+			  SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !healthy, NULL);
 	sql_disconnect(&sql->committer.connection);
 }

@@ -135,6 +135,12 @@ sql_fixed_run(struct sql *sql, enum sql_fixed fixed)
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
+int
+sql_run_commit(struct sql *sql)
+{
+	return sql_fixed_run(sql, SQL_FIXED_COMMIT);
+}
+
 bool
 sql_in_transaction(struct sql *sql)
 {
@@ -243,12 +249,6 @@ begin(struct sql *sql)
 	return sql_fixed_run(sql, SQL_FIXED_BEGIN);
 }
 
-static int
-run_commit(struct sql *sql)
-{
-	return sql_fixed_run(sql, SQL_FIXED_COMMIT);
-}
-
 /* Each write's seq is its place among those that changed something; it becomes
  * its number. */
 static void
@@ -273,7 +273,7 @@ commit(struct sql *sql, struct lane_item **items, size_t count, enum err *err)
 	int rc;
 
 	if (!committer->touched) {
-		rc = run_commit(sql);
+		rc = sql_run_commit(sql);
 		*err = err_from_sqlite(rc);
 		return rc == SQLITE_OK ? RAN_COMMITTED : RAN_REFUSED;
 	}
@@ -281,7 +281,7 @@ commit(struct sql *sql, struct lane_item **items, size_t count, enum err *err)
 	if (*err != ERR_OK)
 		return *err == ERR_FAULT ? RAN_FAULT : RAN_REFUSED;
 	sql_word_set_add(&committer->written, SQL_WORD_ANY);
-	rc = sql_publish(sql, &committer->written, last, run_commit);
+	rc = sql_publish(sql, &committer->written, last, sql_run_commit);
 	*err = sql_commit_err(sql, rc);
 	if (rc != SQLITE_OK)
 		return sql_is_fault(sql, rc, "a commit") ? RAN_FAULT

@@ -191,6 +191,9 @@ enum sql_fixed {
 	SQL_FIXED_COUNT
 };
 
+/* Of the file of a WAL. */
+enum { SQL_WAL_HEADER_SIZE = 32 };
+
 /* When the committer does what; tests have other times. sql_checkpoint.c says
  * why these. */
 struct sql_tuning {
@@ -364,10 +367,10 @@ unsigned sql_store_find(const struct sql *sql, struct bytes name);
 MUST_CHECK enum err sql_stores_init(struct sql *sql,
 				    const struct sql_options *options);
 void sql_stores_fini(struct sql *sql);
-/* sql_functions.c. */
-/* A snapshot of the store, the same until sql_connection_rest(), and the word
- * of what is going to be read from it into the running statement's
- * dependencies. */
+
+/* sql_functions.c: a snapshot of the store, the same until
+ * sql_connection_rest(), and the word of what is going to be read from it into
+ * the running statement's dependencies. */
 MUST_CHECK enum err sql_store_open(struct sql_connection *connection,
 				   unsigned store, const uint64_t *word,
 				   struct kv_read **out);
@@ -421,8 +424,10 @@ MUST_CHECK enum err sql_committer_open(struct sql *sql, char *message,
 /* After it has ended. healthy: what is in the WAL may be moved to the file. */
 void sql_committer_close(struct sql *sql, bool healthy);
 
-/* Runs a fixed statement to its end. */
+/* Runs a fixed statement to its end. The second is COMMIT's, for
+ * sql_publish(). */
 int sql_fixed_run(struct sql *sql, enum sql_fixed fixed);
+int sql_run_commit(struct sql *sql);
 /* count numbers, the last of them into *last. */
 MUST_CHECK enum err sql_take_numbers(struct sql *sql, uint64_t count,
 				     uint64_t *last);

@@ -41,12 +41,6 @@ struct sql_script {
 	sem_t ended;
 };
 
-static sqlite3 *
-db_of(const struct sql *sql)
-{
-	return sql->committer.connection.db;
-}
-
 /* ---- saying what is wrong ----------------------------------------------- */
 
 PRINTF(3, 4)
@@ -66,7 +60,7 @@ static enum err
 say_code(struct sql *sql, struct sql_error *error, int rc)
 {
 	return say(error, sql_commit_err(sql, rc), "%s",
-		   sqlite3_errmsg(db_of(sql)));
+		   sqlite3_errmsg(sql_committer_db(sql)));
 }
 
 static unsigned
@@ -79,34 +73,15 @@ line_at(const char *text, const char *place)
 	return line;
 }
 
-/* Behind space and comments. */
-static const char *
-statement_begin(const char *text)
-{
-	for (;;) {
-		text += strspn(text, " \t\r\n\f;");
-		if (!strncmp(text, "--", 2)) {
-			text += strcspn(text, "\n");
-		} else if (!strncmp(text, "/*", 2)) {
-			const char *end = strstr(text + 2, "*/");
-
-			if (!end)
-				return text;
-			text = end + 2;
-		} else {
-			return text;
-		}
-	}
-}
-
 /* Puts the name of the migration and the line before what error says. from is
  * where the statement's text begins. */
 static enum err
 say_where(struct sql_error *error, const struct sql_migration *migration,
 	  const char *text, const char *from)
 {
+	const char *end = text + migration->text.len;
 	const char *place = error->offset >= 0 ? from + error->offset
-					       : statement_begin(from);
+					       : sql_skip_empty(from, end);
 	char what[sizeof(error->message)];
 
 	memcpy(what, error->message, sizeof(what));
@@ -149,15 +124,15 @@ check_record(struct sql_script *script, const char *name, const char *sum)
 static int
 prepare(struct sql *sql, const char *text, sqlite3_stmt **stmt)
 {
-	return sqlite3_prepare_v2(db_of(sql), text, -1, stmt, NULL);
+	return sqlite3_prepare_v2(sql_committer_db(sql), text, -1, stmt, NULL);
 }
 
 static bool
 has_records(struct sql *sql)
 {
 	return sqlite3_table_column_metadata(
-		       db_of(sql), "main", "_jackdaw_migrations", "name", NULL,
-		       NULL, NULL, NULL, NULL) == SQLITE_OK;
+		       sql_committer_db(sql), "main", "_jackdaw_migrations",
+		       "name", NULL, NULL, NULL, NULL, NULL) == SQLITE_OK;
 }
 
 static const char *
@@ -254,7 +229,8 @@ run_next(struct sql *sql, struct bytes text, const char **next,
 	}
 	if (err == ERR_OK)
 		return ERR_OK;
-	sql_note_no_room(sql, sqlite3_extended_errcode(db_of(sql)), error);
+	sql_note_no_room(sql, sqlite3_extended_errcode(sql_committer_db(sql)),
+			 error);
 	return error->err;
 }
 
@@ -264,10 +240,10 @@ static enum err
 run_text(struct sql *sql, const struct sql_migration *migration,
 	 const char *text, struct sql_error *error)
 {
-	const char *from = text, *next, *end = text + migration->text.len + 1;
+	const char *from = text, *next, *end = text + migration->text.len;
 
-	for (; *statement_begin(from); from = next) {
-		struct bytes rest = { from, (size_t)(end - from) };
+	for (; sql_skip_empty(from, end) < end; from = next) {
+		struct bytes rest = { from, (size_t)(end + 1 - from) };
 
 		if (run_next(sql, rest, &next, error) != ERR_OK)
 			return say_where(error, migration, text, from);
@@ -331,12 +307,6 @@ check_foreign_keys(struct sql *sql, const struct sql_migration *migration,
 	return err;
 }
 
-static int
-run_commit(struct sql *sql)
-{
-	return sql_fixed_run(sql, SQL_FIXED_COMMIT);
-}
-
 static enum err
 commit(struct sql *sql, const struct sql_migration *migration,
        struct sql_script *script, bool *fault)
@@ -352,7 +322,7 @@ commit(struct sql *sql, const struct sql_migration *migration,
 			   err_text(err));
 	}
 	sql_word_set_fill(&all);
-	rc = sql_publish(sql, &all, script->write.seq, run_commit);
+	rc = sql_publish(sql, &all, script->write.seq, sql_run_commit);
 	if (rc == SQLITE_OK)
 		return ERR_OK;
 	*fault = sql_is_fault(sql, rc, "the commit of a migration");
@@ -390,11 +360,12 @@ apply(struct sql *sql, struct sql_script *script, unsigned i, bool *fault)
 		return say_code(sql, error, rc);
 	err = apply_in(sql, migration, error);
 	if (err != ERR_OK)
-		*fault = sql_is_fault(sql, sqlite3_extended_errcode(db_of(sql)),
-				      "a migration");
+		*fault = sql_is_fault(
+			sql, sqlite3_extended_errcode(sql_committer_db(sql)),
+			"a migration");
 	else
 		err = commit(sql, migration, script, fault);
-	if (!sqlite3_get_autocommit(db_of(sql)))
+	if (!sqlite3_get_autocommit(sql_committer_db(sql)))
 		sql_fixed_run(sql, SQL_FIXED_ROLLBACK);
 	if (err == ERR_OK && !sql->options.scratch)
 		log_info("database %s: applied %s", sql->name, migration->name);
@@ -406,7 +377,7 @@ apply(struct sql *sql, struct sql_script *script, unsigned i, bool *fault)
 static enum err
 apply_all(struct sql *sql, struct sql_script *script, bool *fault)
 {
-	sqlite3 *db = db_of(sql);
+	sqlite3 *db = sql_committer_db(sql);
 	int length = sqlite3_limit(db, SQLITE_LIMIT_SQL_LENGTH, STATEMENT_MAX);
 	enum err err = ERR_OK;
 

@@ -409,7 +409,6 @@ prepare_new(struct sql_connection *connection, struct sql_stmt *stmt,
 	if (sql_has_many_collations(stmt->text, stmt->text_len))
 		return sql_complain(error, ERR_BAD, sql_many_collations);
 	rc = prepare_stably(connection, stmt, &tail);
-
 	if (rc)
 		return sql_connection_prepare_error(connection, rc, error);
 	if (!stmt->handle)
