@@ -35,67 +35,88 @@ sub between {
     return ok(($got >= $low && $got <= $high), "$name: $got, from $low to $high");
 }
 
+# Measures until all of the numbers are within their bounds, each with a name and
+# the lowest and highest that is right, three times at most: a machine that stands
+# still adds to a time, but what is wrong in the program is wrong each time.
+sub in_time {
+    my ($measure, $numbers) = @_;
+    my ($result, @numbers);
+    for (1 .. 3) {
+        $result  = $measure->();
+        @numbers = $numbers->($result);
+        last if !grep { my (undef, $got, $low, $high) = @$_; $got < $low || $got > $high } @numbers;
+    }
+    for (@numbers) {
+        my ($name, $got, $low, $high) = @$_;
+        between($got, $low, $high, $name);
+    }
+    return $result;
+}
+
 subtest 'a closed loop and a known delay' => sub {
     my $server = Slow->start;
-    my $result = bench($server, qw(-c 4 -d 500ms /wait/20));
+    my $result = in_time(sub { bench($server, qw(-c 4 -d 500ms /wait/20)) }, sub {
+        my ($result) = @_;
+        return (['min', ms($result, 'min'), 19.9, 20 + $slack], ['p50', ms($result, 'p50'), 20, 45],
+            # Four connections, one request in 20 ms each.
+            ['requests', $result->{requests}, 500 / (20 + $slack) * 4, 104],
+            ['duration', $result->{duration_s}, 0.499, 0.501]);
+    });
     is $result->{status}, 0;
     is $result->{mode}, 'closed';
     is $result->{rate}, undef;
-    between(ms($result, 'min'), 19.9, 20 + $slack, 'min');
-    between(ms($result, 'p50'), 20, 45, 'p50');
-    # Four connections, one request in 20 ms each.
-    between($result->{requests}, 500 / (20 + $slack) * 4, 104, 'requests');
     is $result->{errors}, 0;
     is_deeply $result->{statuses}, { 200 => $result->{requests} };
     is_deeply $result->{late_us}, undef, 'a closed loop is never late';
-    between($result->{duration_s}, 0.499, 0.501, 'duration');
 };
 
 subtest 'an open loop and a known delay' => sub {
     my $server = Slow->start;
-    my $result = bench($server, qw(-c 32 -t 2 -r 200 -d 1s /wait/20));
+    my $result = in_time(sub { bench($server, qw(-c 32 -t 2 -r 200 -d 1s /wait/20)) }, sub {
+        my ($result) = @_;
+        return (['min', ms($result, 'min'), 19.9, 20 + $slack], ['p50', ms($result, 'p50'), 20, 45]);
+    });
     is $result->{mode}, 'open';
     is $result->{requests}, 200, 'each request of the schedule';
     is $result->{unsent}, 0;
-    between(ms($result, 'min'), 19.9, 20 + $slack, 'min');
-    between(ms($result, 'p50'), 20, 45, 'p50');
     ok $result->{late_us}{p99} <= $result->{late_us}{max}, 'how late it was';
 };
 
 # The point of it all: a server that stands still for half a second. What should
 # have been sent meanwhile has waited, and says so.
 subtest 'a stall, open loop: no coordinated omission' => sub {
-    my $server = Slow->start(stall => [0.3, 0.5]);
-    my $result = bench($server, qw(-c 8 -r 400 -d 1500ms /ok));
+    my $result = in_time(sub { bench(Slow->start(stall => [0.3, 0.5]), qw(-c 8 -r 400 -d 1500ms /ok)) }, sub {
+        my ($result) = @_;
+        # 200 of 600 were due in the stall; the first of them waited 500 ms, the
+        # last not at all: of all requests, 10% waited over 350 ms, 5% over 425.
+        return (['p50 is not of the stall', ms($result, 'p50'), 0, 100], ['p90', ms($result, 'p90'), 320, 380 + $slack],
+            ['p95', ms($result, 'p95'), 395, 455 + $slack], ['p99', ms($result, 'p99'), 455, 510 + $slack],
+            ['max', ms($result, 'max'), 480, 520 + $slack],
+            # All eight connections were busy: that it sent late is not its own doing.
+            ['late', $result->{late_us}{p99} / 1000, 0, 250]);
+    });
     is $result->{requests} + $result->{unsent}, 600, 'all that were due';
-    # 200 of 600 were due in the stall; the first of them waited 500 ms, the
-    # last not at all: of all requests, 10% waited over 350 ms, 5% over 425.
-    between(ms($result, 'p50'), 0,   100,          'p50 is not of the stall');
-    between(ms($result, 'p90'), 320, 380 + $slack, 'p90');
-    between(ms($result, 'p95'), 395, 455 + $slack, 'p95');
-    between(ms($result, 'p99'), 455, 510 + $slack, 'p99');
-    between(ms($result, 'max'), 480, 520 + $slack, 'max');
-    # All eight connections were busy: that it sent late is not its own doing.
-    between($result->{late_us}{p99} / 1000, 0, 250, 'late');
 };
 
 subtest 'the same in a closed loop shows on its connections only' => sub {
-    my $server = Slow->start(stall => [0.3, 0.5]);
-    my $result = bench($server, qw(-c 4 -d 1200ms /ok));
-    cmp_ok $result->{requests}, '>=', 500, 'enough to hide it';
-    between(ms($result, 'p99'), 0, 200, 'p99 hides it');
-    between(ms($result, 'max'), 480, 520 + $slack, 'max');
+    in_time(sub { bench(Slow->start(stall => [0.3, 0.5]), qw(-c 4 -d 1200ms /ok)) }, sub {
+        my ($result) = @_;
+        return (['enough to hide it', $result->{requests}, 500, 1e9], ['p99 hides it', ms($result, 'p99'), 0, 200],
+            ['max', ms($result, 'max'), 480, 520 + $slack]);
+    });
 };
 
 subtest 'more than the server can do' => sub {
     my $server = Slow->start;
-    my $result = bench($server, qw(-c 2 -r 1000 -d 1s /wait/20));
-    between($result->{requests}, 100 * 20 / (20 + $slack), 104, 'requests');
+    my $result = in_time(sub { bench($server, qw(-c 2 -r 1000 -d 1s /wait/20)) }, sub {
+        my ($result) = @_;
+        return (['requests', $result->{requests}, 100 * 20 / (20 + $slack), 104],
+            ['they have waited meanwhile', ms($result, 'p50'), 380, 560],
+            ['not longer than the run', ms($result, 'max'), 0, 1000 + $slack],
+            ['that is not the generator', $result->{late_us}{p99} / 1000, 0, 100]);
+    });
     is $result->{requests} + $result->{unsent}, 1000, 'the rest were due and not sent';
     is $result->{errors}, 0;
-    between(ms($result, 'p50'), 380, 560, 'they have waited meanwhile');
-    cmp_ok ms($result, 'max'), '<=', 1000 + $slack, 'not longer than the run';
-    cmp_ok $result->{late_us}{p99} / 1000, '<', 100, 'that is not the generator';
 };
 
 subtest 'connections that end' => sub {
@@ -174,9 +195,11 @@ subtest 'large replies and chunks' => sub {
 
 subtest 'the highest rate' => sub {
     my $server = Slow->start(each => 0.004);    # 250 a second at most
-    my $result = bench($server, qw(-c 8 -d 150ms -r 60 --find-rate p90=40ms /ok));
+    my $result = in_time(sub { bench($server, qw(-c 8 -d 150ms -r 60 --find-rate p90=40ms /ok)) }, sub {
+        my ($result) = @_;
+        return (['found', $result->{found_rate} // 0, 60, 500]);
+    });
     is $result->{status}, 0;
-    between($result->{found_rate}, 60, 500, 'found');
     is $result->{rate}, $result->{found_rate}, 'the result is of that rate';
     cmp_ok ms($result, 'p90'), '<=', 40, 'which kept it';
     my @tries = $result->{err} =~ /^find-rate: try \d+: (\d+\/s: p90 .*, \d+ errors: .+)$/mg;

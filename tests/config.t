@@ -99,7 +99,6 @@ subtest '--check-config' => sub {
     my @wrong = (
         ['workers = -1', 1, qr/workers/],
         ['workers = many', 1, qr/\S/],
-        ['workers = 65', 1, qr/64/],
         ["\n\nwrokers = 1", 3, qr/wrokers/],
         ["workers = 1\nstore main { kind = durable", 2, qr/\S/],
         ["workers = 1\nstore main { kind = sometimes max_size = \"64M\" }", 2, qr/kind|sometimes/],

@@ -289,7 +289,7 @@ static const struct {
 	{ "\nlimits {\n'' = 1 }", 2, "a key without a name" },
 	{ "workers = -1", 1, "workers is \"-1\", not a whole number" },
 	{ "workers = many", 1, "workers" },
-	{ "workers = 257", 1, "not from 0 to 256" },
+	{ "workers = 65", 1, "not from 0 to 64" },
 	{ "workers = *2", 1, "unexpected character" },
 	{ "workers = +2", 1, "+ without =" },
 	{ "workers = 2;", 1, "unexpected character" },
