@@ -123,7 +123,7 @@ server_store_count(const struct server *server)
 {
 	unsigned count = ck_pr_load_uint(&server->store_count);
 
-	/* Pairs with open_store() in tenant.c. */
+	/* Pairs with open_store() in tenant_stores.c. */
 	ck_pr_fence_load();
 	return count;
 }

@@ -3,18 +3,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "core/clock.h"
 #include "core/log.h"
 #include "http/service/deploy_internal.h"
 #include "http/sql/care.h"
 #include "storage/files.h"
-
-/* How long a removal waits for the service's last requests, so that the
- * database is usually closed when it is answered. */
-#define REMOVE_WAIT_NS (2 * NS_PER_S)
-enum { REMOVE_LOOK_US = 2000 };
 
 /* ---- life ---------------------------------------------------------------- */
 
@@ -483,88 +477,6 @@ deploys_rollback(struct deploys *deploys, const char *name, uint64_t *version,
 
 	pthread_mutex_lock(&deploys->lock);
 	err = roll_back_locked(deploys, name, version, complaints);
-	pthread_mutex_unlock(&deploys->lock);
-	return err;
-}
-
-/* ---- remove -------------------------------------------------------------- */
-
-static void
-wait_finished(struct deploys *deploys, const struct tenant *tenant)
-{
-	uint64_t end = clock_mono_ns() + REMOVE_WAIT_NS;
-
-	while (tenant->state->closing && clock_mono_ns() < end) {
-		usleep(REMOVE_LOOK_US);
-		swap_reap(deploys);
-	}
-	if (tenant->state->closing)
-		log_info("service removed, its database is closed when its "
-			 "last request has ended service=%s",
-			 tenant->name);
-}
-
-/* Removed before; what was kept then goes now. */
-static enum err
-purge_removed(struct deploys *deploys, const char *name)
-{
-	struct complaints complaints;
-	struct tenant *tenant;
-	char path[PATH_MAX];
-
-	complaints_init(&complaints);
-	tenant = tenant_get(deploys, name, &complaints);
-	complaints_fini(&complaints);
-	if (!tenant)
-		return ERR_FAULT;
-	deploy_path(deploys, path, "%s", name);
-	if (!tenant->state->closing && access(path, F_OK))
-		return ERR_NOTFOUND;
-	tenant->state->purge = true;
-	if (tenant->state->closing)
-		swap_reap(deploys);
-	else
-		tenant_finish(deploys, tenant);
-	return ERR_OK;
-}
-
-static enum err
-remove_locked(struct deploys *deploys, const char *name, bool purge)
-{
-	struct tenant *tenant = tenant_find(deploys, name);
-	struct tenant_state before;
-	struct catalog *catalog;
-	enum err err;
-
-	if (!swap_current(deploys, name))
-		return purge ? purge_removed(deploys, name) : ERR_NOTFOUND;
-	catalog = swap_prepare(deploys, tenant, NULL);
-	if (!catalog)
-		return ERR_NOMEM;
-	before = *tenant->state;
-	tenant->state->count = 0;
-	err = deploy_state_write(deploys, tenant);
-	if (err) {
-		*tenant->state = before;
-		catalog_destroy(catalog);
-		return err;
-	}
-	tenant->state->closing = true;
-	tenant->state->purge = purge;
-	log_info("service removed service=%s", name);
-	swap_publish(deploys, catalog);
-	deploy_prune(deploys, tenant);
-	wait_finished(deploys, tenant);
-	return ERR_OK;
-}
-
-enum err
-deploys_remove(struct deploys *deploys, const char *name, bool purge)
-{
-	enum err err;
-
-	pthread_mutex_lock(&deploys->lock);
-	err = remove_locked(deploys, name, purge);
 	pthread_mutex_unlock(&deploys->lock);
 	return err;
 }

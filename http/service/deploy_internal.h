@@ -2,12 +2,14 @@
 /*
  * What the files of deploying share.
  *
- *	deploy.c        what is asked for: check, deploy, roll back, remove
+ *	deploy.c        what is asked for: check, deploy, roll back
+ *	deploy_remove.c removing
  *	deploy_load.c   the start, and HUP
  *	deploy_try.c    a version is checked, without a trace
  *	deploy_swap.c   catalogs: publishing one, destroying what is unused
  *	deploy_disk.c   data_dir/services
- *	tenant.c        names, their databases, stores and counters
+ *	tenant.c        names, their databases and counters
+ *	tenant_stores.c their stores
  *
  * All of it under deploys->lock.
  */
@@ -92,6 +94,16 @@ MUST_CHECK enum err tenant_open(struct deploys *deploys, struct tenant *tenant,
 				struct complaints *complaints);
 /* Where nobody uses it. */
 void tenant_close(struct tenant *tenant);
+/* Counters for each route: those of before where there were any. */
+MUST_CHECK enum err tenant_give_counters(const struct deploys *deploys,
+					 struct tenant *tenant,
+					 struct service *service);
+/* Removed, and not used any more: the rest of it. */
+void tenant_finish(struct deploys *deploys, struct tenant *tenant);
+void tenant_destroy(struct tenant *tenant);
+
+/* ---- tenant_stores.c ----------------------------------------------------- */
+
 /* What is wrong with the stores that the settings name. Changes nothing. */
 void tenant_check_stores(const struct deploys *deploys,
 			 const struct tenant *tenant,
@@ -102,13 +114,9 @@ MUST_CHECK enum err tenant_give_stores(struct deploys *deploys,
 				       struct tenant *tenant,
 				       const struct service_settings *settings,
 				       struct complaints *complaints);
-/* Counters for each route: those of before where there were any. */
-MUST_CHECK enum err tenant_give_counters(const struct deploys *deploys,
-					 struct tenant *tenant,
-					 struct service *service);
-/* Removed, and not used any more: the rest of it. */
-void tenant_finish(struct deploys *deploys, struct tenant *tenant);
-void tenant_destroy(struct tenant *tenant);
+/* Deletes what is in its own. */
+void tenant_empty_stores(const struct deploys *deploys,
+			 const struct tenant *tenant);
 
 /* ---- deploy_try.c -------------------------------------------------------- */
 
