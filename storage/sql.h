@@ -134,12 +134,16 @@ void sql_settle(struct sql *sql);
 void sql_close(struct sql *sql);
 
 /*
- * The stores that its statements may see from now on, in place of those of
- * before; names may be NULL. One thread at a time. ERR_FULL: SQL_STORES_MAX
- * different ones have been given by now.
+ * Stores that its statements may be shown, beside those that it has; names may
+ * be NULL. One thread at a time, as what follows. ERR_FULL: SQL_STORES_MAX
+ * different ones have been given by now; some of these may have been added.
  */
-MUST_CHECK enum err sql_set_stores(struct sql *sql, struct kv *const *stores,
+MUST_CHECK enum err sql_add_stores(struct sql *sql, struct kv *const *stores,
 				   const char *const *names, unsigned count);
+/* From now on its statements see these, which were added, and no other one by
+ * their names; only: no other one at all. */
+void sql_show_stores(struct sql *sql, struct kv *const *stores,
+		     const char *const *names, unsigned count, bool only);
 
 const char *sql_name(const struct sql *sql);
 struct lane *sql_lane(struct sql *sql);

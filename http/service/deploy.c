@@ -280,7 +280,7 @@ put_in_force(struct attempt *attempt, const struct service_spec *spec,
 		err = sql_migrate(tenant->sql, spec->migrations,
 				  spec->migration_count, migrations, &error);
 	if (!err) {
-		swap_publish(attempt->deploys, catalog);
+		swap_publish(attempt->deploys, tenant, catalog);
 		return ERR_OK;
 	}
 	/* It went well on the copy: data that came since is in its way, or

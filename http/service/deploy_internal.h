@@ -38,6 +38,9 @@ struct tenant_state {
 	bool loaded;
 	uint64_t loaded_checksum;
 
+	/* A version of before may have requests, and its SQL still sees the
+	 * stores of both. */
+	bool sees_old_stores;
 	/* Removed, but requests of it run. */
 	bool closing, purge;
 	uint32_t own_stores; /* bit per store of the server */
@@ -109,11 +112,17 @@ void tenant_check_stores(const struct deploys *deploys,
 			 const struct tenant *tenant,
 			 const struct service_settings *settings,
 			 struct complaints *complaints);
-/* Opens its own stores, and lets its SQL see those that it may see. */
+/* Opens its own stores, and has its database know those that the settings
+ * name. Nothing else is seen by it than before. */
 MUST_CHECK enum err tenant_give_stores(struct deploys *deploys,
 				       struct tenant *tenant,
 				       const struct service_settings *settings,
 				       struct complaints *complaints);
+/* From now on its SQL sees those, which were given; only: no others, since no
+ * request has a version of before. */
+void tenant_show_stores(const struct deploys *deploys,
+			const struct tenant *tenant,
+			const struct service_settings *settings, bool only);
 /* Deletes what is in its own. */
 void tenant_empty_stores(const struct deploys *deploys,
 			 const struct tenant *tenant);
@@ -140,9 +149,11 @@ void attempt_complain(struct attempt *attempt, const struct sql_error *error);
 /* A catalog with service as name's, or without name. NULL: no memory. */
 struct catalog *swap_prepare(struct deploys *deploys, struct tenant *tenant,
 			     struct service *service);
-/* In force, when it returns, for every request that begins. */
-void swap_publish(struct deploys *deploys, struct catalog *catalog);
-/* Destroys what nobody uses any more. */
+/* In force, when it returns, for every request that begins. tenant: whose
+ * version it has, or is without. */
+void swap_publish(struct deploys *deploys, struct tenant *tenant,
+		  struct catalog *catalog);
+/* Destroys what nobody uses any more, and hides its stores. */
 void swap_reap(struct deploys *deploys);
 /* NULL: it is not in force. */
 const struct service *swap_current(const struct deploys *deploys,

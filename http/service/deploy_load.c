@@ -90,7 +90,7 @@ bring_up_attempt(struct attempt *attempt)
 	err = deploy_make_ready(attempt, &catalog);
 	if (err)
 		return err;
-	swap_publish(deploys, catalog);
+	swap_publish(deploys, tenant, catalog);
 	return ERR_OK;
 }
 

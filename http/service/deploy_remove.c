@@ -76,7 +76,7 @@ remove_locked(struct deploys *deploys, const char *name, bool purge)
 	tenant->state->closing = true;
 	tenant->state->purge = purge;
 	log_info("service removed service=%s", name);
-	swap_publish(deploys, catalog);
+	swap_publish(deploys, tenant, catalog);
 	deploy_prune(deploys, tenant);
 	wait_finished(deploys, tenant);
 	return ERR_OK;

@@ -43,12 +43,30 @@ all_are_put_down(const struct deploys *deploys, const struct catalog *newest)
 	return true;
 }
 
+/* Those of the new version beside those of the old one, whose requests end
+ * with what they began with. A name that both have is the new one's: what
+ * either keeps meanwhile is good for its own catalog only. */
+static void
+show_stores(const struct deploys *deploys, struct tenant *tenant,
+	    const struct catalog *catalog)
+{
+	const struct service *service =
+		catalog_find(catalog, bytes_of(tenant->name));
+
+	if (!service)
+		return;
+	tenant_show_stores(deploys, tenant, &service->spec.settings, false);
+	tenant->state->sees_old_stores = true;
+}
+
 void
-swap_publish(struct deploys *deploys, struct catalog *catalog)
+swap_publish(struct deploys *deploys, struct tenant *tenant,
+	     struct catalog *catalog)
 {
 	uint64_t end = clock_mono_ns() + PUT_DOWN_NS;
 	unsigned wait_us = LOOK_US;
 
+	show_stores(deploys, tenant, catalog);
 	catalog_publish(deploys->server, catalog);
 	while (!all_are_put_down(deploys, catalog)) {
 		if (clock_mono_ns() > end) {
@@ -60,6 +78,20 @@ swap_publish(struct deploys *deploys, struct catalog *catalog)
 			wait_us *= 2;
 	}
 	swap_reap(deploys);
+}
+
+static void
+reap_tenant(struct deploys *deploys, struct tenant *tenant)
+{
+	const struct service *service = swap_current(deploys, tenant->name);
+	struct tenant_state *state = tenant->state;
+
+	if (state->closing && !tenant->versions)
+		tenant_finish(deploys, tenant);
+	if (!state->sees_old_stores || !service || tenant->versions > 1)
+		return;
+	tenant_show_stores(deploys, tenant, &service->spec.settings, true);
+	state->sees_old_stores = false;
 }
 
 void
@@ -80,6 +112,5 @@ swap_reap(struct deploys *deploys)
 	}
 	for (struct tenant *tenant = deploys->tenants; tenant;
 	     tenant = tenant->next)
-		if (tenant->state->closing && !tenant->versions)
-			tenant_finish(deploys, tenant);
+		reap_tenant(deploys, tenant);
 }

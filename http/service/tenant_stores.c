@@ -193,39 +193,68 @@ open_own_stores(struct deploys *deploys, struct tenant *tenant,
 	return ERR_OK;
 }
 
+/* What the SQL of a version may see, by the names that it has there. */
+struct seen {
+	struct kv *stores[CONFIG_STORES_MAX];
+	const char *names[CONFIG_STORES_MAX];
+	unsigned count;
+};
+
+static void
+see(struct seen *seen, const struct server *server, int index, const char *name)
+{
+	if (index < 0 || seen->count == CONFIG_STORES_MAX)
+		return;
+	seen->names[seen->count] = name;
+	seen->stores[seen->count++] = server->stores[index];
+}
+
+/* Its own are open. */
+static void
+list_seen(const struct deploys *deploys, const struct tenant *tenant,
+	  const struct service_settings *settings, struct seen *seen)
+{
+	const struct server *server = deploys->server;
+	char name[KV_NAME_MAX + 1];
+
+	seen->count = 0;
+	for (unsigned i = 0; i < settings->own_store_count; i++) {
+		const struct config_store *store = &settings->own_stores[i];
+
+		if (store_name(tenant, store, name))
+			see(seen, server,
+			    find_store(server, name, server->store_count),
+			    store->name);
+	}
+	for (unsigned i = 0; i < settings->store_count; i++)
+		see(seen, server,
+		    find_store(server, settings->stores[i],
+			       server->config->store_count),
+		    settings->stores[i]);
+}
+
 enum err
 tenant_give_stores(struct deploys *deploys, struct tenant *tenant,
 		   const struct service_settings *settings,
 		   struct complaints *complaints)
 {
-	const struct server *server = deploys->server;
-	struct kv *stores[CONFIG_STORES_MAX];
-	const char *names[CONFIG_STORES_MAX];
-	char name[KV_NAME_MAX + 1];
-	unsigned count = 0;
 	enum err err = open_own_stores(deploys, tenant, settings, complaints);
+	struct seen seen;
 
 	if (err)
 		return err;
-	for (unsigned i = 0; i < settings->own_store_count; i++) {
-		const struct config_store *store = &settings->own_stores[i];
+	list_seen(deploys, tenant, settings, &seen);
+	return sql_add_stores(tenant->sql, seen.stores, seen.names, seen.count);
+}
 
-		if (!store_name(tenant, store, name))
-			return ERR_BAD;
-		names[count] = store->name;
-		stores[count++] = server->stores[find_store(
-			server, name, server->store_count)];
-	}
-	for (unsigned i = 0; i < settings->store_count; i++) {
-		int index = find_store(server, settings->stores[i],
-				       server->config->store_count);
+void
+tenant_show_stores(const struct deploys *deploys, const struct tenant *tenant,
+		   const struct service_settings *settings, bool only)
+{
+	struct seen seen;
 
-		if (index < 0 || count == CONFIG_STORES_MAX)
-			continue;
-		names[count] = settings->stores[i];
-		stores[count++] = server->stores[index];
-	}
-	return sql_set_stores(tenant->sql, stores, names, count);
+	list_seen(deploys, tenant, settings, &seen);
+	sql_show_stores(tenant->sql, seen.stores, seen.names, seen.count, only);
 }
 
 /* ---- emptying them ---------------------------------------------------- */

@@ -37,13 +37,19 @@ sql_store_find(const struct sql *sql, struct bytes name)
 enum err
 sql_stores_init(struct sql *sql, const struct sql_options *options)
 {
+	enum err err;
+
 	sql->options.store_count = 0;
 	sql->options.stores = calloc(SQL_STORES_MAX, sizeof(struct kv *));
 	sql->options.store_names = calloc(SQL_STORES_MAX, sizeof(char *));
 	if (!sql->options.stores || !sql->options.store_names)
 		return ERR_NOMEM;
-	return sql_set_stores(sql, options->stores, options->store_names,
-			      options->store_count);
+	err = sql_add_stores(sql, options->stores, options->store_names,
+			     options->store_count);
+	if (!err)
+		sql_show_stores(sql, options->stores, options->store_names,
+				options->store_count, true);
+	return err;
 }
 
 void
@@ -71,6 +77,7 @@ add(struct sql *sql, struct kv *kv, const char *name)
 		return ERR_NOMEM;
 	((struct kv **)(uintptr_t)options->stores)[count] = kv;
 	((const char **)(uintptr_t)options->store_names)[count] = copy;
+	ck_pr_store_uint(&sql->stores_hidden[count], 1);
 	HANDS_OVER(kv);
 	/* Pairs with count_stores(). */
 	ck_pr_fence_store();
@@ -78,13 +85,32 @@ add(struct sql *sql, struct kv *kv, const char *name)
 	return ERR_OK;
 }
 
+static const char *
+name_of(struct kv *const *stores, const char *const *names, unsigned index)
+{
+	return names && names[index] ? names[index] : kv_name(stores[index]);
+}
+
+/* The place is one of those. */
 static bool
 is_wanted(const struct sql *sql, unsigned place, struct kv *const *stores,
 	  const char *const *names, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
 		if (stores[i] == sql->options.stores[place] &&
-		    !strcmp(names && names[i] ? names[i] : kv_name(stores[i]),
+		    !strcmp(name_of(stores, names, i),
+			    sql->options.store_names[place]))
+			return true;
+	return false;
+}
+
+/* The place is none of those, but has the name of one. */
+static bool
+is_in_its_way(const struct sql *sql, unsigned place, struct kv *const *stores,
+	      const char *const *names, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (!strcmp(name_of(stores, names, i),
 			    sql->options.store_names[place]))
 			return true;
 	return false;
@@ -101,16 +127,11 @@ is_there(const struct sql *sql, const struct kv *kv, const char *name)
 }
 
 enum err
-sql_set_stores(struct sql *sql, struct kv *const *stores,
+sql_add_stores(struct sql *sql, struct kv *const *stores,
 	       const char *const *names, unsigned count)
 {
-	/* First what is taken away: the new one may have its name. */
-	for (unsigned i = 0; i < sql->options.store_count; i++)
-		ck_pr_store_uint(&sql->stores_hidden[i],
-				 !is_wanted(sql, i, stores, names, count));
 	for (unsigned i = 0; i < count; i++) {
-		const char *name =
-			names && names[i] ? names[i] : kv_name(stores[i]);
+		const char *name = name_of(stores, names, i);
 		enum err err;
 
 		if (is_there(sql, stores[i], name))
@@ -120,4 +141,20 @@ sql_set_stores(struct sql *sql, struct kv *const *stores,
 			return err;
 	}
 	return ERR_OK;
+}
+
+void
+sql_show_stores(struct sql *sql, struct kv *const *stores,
+		const char *const *names, unsigned count, bool only)
+{
+	unsigned places = sql->options.store_count;
+
+	/* First what is taken away: the new one may have its name. */
+	for (unsigned i = 0; i < places; i++)
+		if (!is_wanted(sql, i, stores, names, count) &&
+		    (only || is_in_its_way(sql, i, stores, names, count)))
+			ck_pr_store_uint(&sql->stores_hidden[i], 1);
+	for (unsigned i = 0; i < places; i++)
+		if (is_wanted(sql, i, stores, names, count))
+			ck_pr_store_uint(&sql->stores_hidden[i], 0);
 }

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+
+# Deploys that a failing or a slow disk holds up: what is in force goes on as
+# it was, and an answer other than 2xx means that nothing was done.
+use strict;
+use warnings;
+
+use Crowd;
+use Jackdaw;
+use Service;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $preload = Jackdaw::build() . '/tests/preload/fault.so';
+my $folder  = File::Temp->newdir;
+
+# The rules of tests/preload/fault.c, seen whole or not at all.
+sub rule {
+    my ($line) = @_;
+    open my $out, '>', "$folder/new" or die $!;
+    print $out "$line\n";
+    close $out;
+    rename "$folder/new", "$folder/rules" or die $!;
+}
+
+sub options {
+    rule('');
+    my $asan = join ':', grep { length } $ENV{ASAN_OPTIONS} // '', 'verify_asan_link_order=0';
+    return (env => { LD_PRELOAD => $preload, JACKDAW_FAULT => "$folder/rules", ASAN_OPTIONS => $asan });
+}
+
+my $server = Service::start({ options() });
+
+my %cart = (
+    'service.conf' => qq(timeout = "20s"\nstore cart { kind = volatile }\n),
+    'a.sql' => <<'SQL',
+-- GET /cart/{k}
+-- reply: value
+-- cache: off
+SELECT kv_get('cart', :k);
+
+-- GET /long
+-- reply: value
+-- cache: off
+WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 2000000)
+SELECT kv_get('cart', CASE WHEN max(x) > 0 THEN 'a' END) FROM c;
+SQL
+);
+# Without the store, and without its name or with it.
+my %without = ('a.sql' => "-- GET /cart/{k}\n-- reply: value\n-- cache: off\nSELECT 'new' || substr(:k, 1, 0);\n");
+my %asks    = ('a.sql' => $cart{'a.sql'});
+
+subtest 'a deploy that fails takes no store away' => sub {
+    is Service::deploy($server, carts => \%cart)->{status}, 200, 'a service with a store';
+    is $server->put('/v1/kv/carts-cart/a', 'v')->{status}, 201, 'a key';
+    rule('fsync ENOSPC current.new');
+    is Service::deploy($server, carts => \%without)->{status}, 507, 'a version without it is not put in force';
+    rule('');
+    is $server->get('/carts/cart/a')->{content}, 'v', 'the one in force reads it';
+};
+
+subtest 'nor does one while it is on its way' => sub {
+    rule('fsync sleep-700 current.new');
+    my $crowd = Crowd->start(1, sub { Service::deploy($server, carts => \%without)->{status} });
+    my (%seen, $reply);
+    my $end = time + 20 * Jackdaw::slowness();
+    do {
+        $reply = $server->get('/carts/cart/a');
+        $seen{"$reply->{status} $reply->{content}"}++;
+    } until $reply->{content} eq 'new' || time > $end;
+    rule('');
+    is_deeply [ sort keys %seen ], [ '200 new', '200 v' ], 'each answer is of one version';
+    is_deeply [ $crowd->wait ], [200], 'it went well';
+};
+
+subtest 'what runs ends with the stores that it began with' => sub {
+    is Service::deploy($server, carts => \%cart)->{status}, 200, 'the version with the store';
+    my $connection = $server->connect;
+    $connection->send_request(GET => '/carts/long');
+    sleep 0.1;
+    is Service::deploy($server, carts => \%asks)->{status}, 200, 'one without it';
+    my $reply = $connection->read_reply('GET', timeout => 60);
+    is "$reply->{status} $reply->{content}", '200 v', 'the request reads it to its end';
+};
+
+is $server->stop, 0, 'the daemon ends well';
+
+done_testing;
