@@ -350,6 +350,7 @@ start(struct daemon *daemon)
 		.workers = daemon->config.workers,
 		.slice_ns = daemon->config.slice_ms * NS_PER_MS,
 	};
+	unsigned services;
 	enum err err;
 
 	server->config = &daemon->config;
@@ -372,14 +373,16 @@ start(struct daemon *daemon)
 	    !open_databases(daemon) || !make_services(daemon) ||
 	    !make_shards(daemon) || !open_listeners(daemon))
 		return false;
+	/* Somebody may deploy as soon as they run. */
+	services = deploys_count(server->deploys);
 	err = sched_start(server->sched, local_begin, local_end, server);
 	if (err)
 		return fail(daemon, "cannot start the workers", err);
 	log_info("ready version=%s workers=%u stores=%u databases=%u "
 		 "services=%u data_dir=%s",
 		 VERSION, sched_workers(server->sched),
-		 server_store_count(server), server->database_count,
-		 deploys_count(server->deploys), daemon->config.data_dir);
+		 server_store_count(server), server->database_count, services,
+		 daemon->config.data_dir);
 	return true;
 }
 

@@ -83,6 +83,37 @@ subtest 'what runs ends with the stores that it began with' => sub {
     is "$reply->{status} $reply->{content}", '200 v', 'the request reads it to its end';
 };
 
+# A deploy of each of the names, in a process each, which says when it ended.
+sub deploys {
+    my (@names) = @_;
+    return Crowd->start(scalar @names, sub {
+        my $reply = Service::deploy($server, $names[ $_[0] ] => \%without);
+        return { status => $reply->{status}, end => time };
+    });
+}
+
+subtest 'who waits for a turn holds no thread' => sub {
+    my $seconds = 2 * Jackdaw::slowness();
+    rule("fsync sleep-${\ ($seconds * 1000)} one/current.new");
+    my $first = deploys('one');
+    sleep 0.3;
+    my $second = deploys('two', 'three');
+    my $gone   = $server->connect(address => Service::admin_address($server));
+    $gone->send_request(PUT => '/v1/admin/services/gone', content => '{"files":{"a.sql":"-- GET /x\nSELECT 1 AS x;\n"}}',
+        headers => { 'Content-Type' => 'application/json' });
+    sleep 0.3;
+    close $gone->socket;
+    is Service::admin($server, GET => '/v1/admin/statements')->{status}, 200, 'what else needs a slow thread';
+    my $answered = time;
+    my ($one) = $first->wait;
+    rule('');
+    cmp_ok $answered, '<', $one->{end}, 'has one while a deploy runs and others wait';
+    is_deeply [ map { $_->{status} } $one, $second->wait ], [ 200, 200, 200 ], 'all of them went well';
+    # A turn behind its turn.
+    Service::admin($server, POST => '/v1/admin/services/two?op=check', { files => \%without });
+    is $server->get('/gone/x')->{status}, 404, 'one whose client has left meanwhile is not begun';
+};
+
 is $server->stop, 0, 'the daemon ends well';
 
 done_testing;

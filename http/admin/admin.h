@@ -3,8 +3,8 @@
  * The administrator's API, /v1/admin/...: answered on the admin socket only,
  * which route.c looks at before anything else of it.
  *
- * Its work is done on slow threads: it waits for the disk, for the deploys'
- * lock, and for databases.
+ * Its work is done on slow threads: it waits for the disk and for databases.
+ * What concerns services is done in the deploys' turns.
  */
 #ifndef HTTP_ADMIN_ADMIN_H
 #define HTTP_ADMIN_ADMIN_H

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/profile.h"
 #include "http/admin/admin.h"
 #include "http/service/deploy.h"
 #include "http/shard.h"
@@ -15,8 +16,12 @@ enum {
 	COMPLAINTS_TEXT_MAX = 1 << 20,
 };
 
-/* A call on its way to a slow thread and back. */
+/* A call on its way to its turn and back. */
 struct call {
+	struct deploys_turn turn;
+	struct request *request;
+	void (*run)(struct call *call);
+	void (*finish)(struct request *request);
 	struct complaints complaints;
 	char name[SERVICE_NAME_MAX + 1];
 	bool purge;
@@ -101,24 +106,44 @@ make_call(struct request *request) ON_WORKER
 	complaints_init(&call->complaints);
 	assert(request->name.len <= SERVICE_NAME_MAX);
 	memcpy(call->name, request->name.data, request->name.len);
+	call->request = request;
 	request->work = call;
 	request->free_work = free_call;
 	return call;
 }
 
+/* Who has left while it waited gets nothing done. */
 static void
-start(struct request *request, void (*run)(struct request *)) ON_WORKER
+run_call(struct deploys_turn *turn, enum err err)
 {
-	/* Otherwise it is answered. */
-	if (make_call(request) && request_wait_slow(request, run))
-		return;
+	struct call *call = CONTAINER_OF(turn, struct call, turn);
+	struct request *request = call->request;
+
+	profile_mark_set(PROFILE_SLOW, request_label(request));
+	call->err = err;
+	if (!err && !ck_pr_load_uint(&request->cancelled))
+		call->run(call);
+	request_post(request, call->finish);
+}
+
+static void
+start(struct call *call, void (*run)(struct call *),
+      void (*finish)(struct request *)) ON_WORKER
+{
+	struct request *request = call->request;
+
+	call->run = run;
+	call->finish = finish;
+	call->turn.run = run_call;
+	request_wait(request);
+	deploys_submit(deploys_of(request), &call->turn);
 }
 
 /* From the body. False: complained. */
 static bool
-take_files(struct request *request, struct service_files *files)
+take_files(struct call *call, struct service_files *files)
 {
-	struct call *call = request->work;
+	const struct request *request = call->request;
 	struct bytes body = { request->body ? request->body : "",
 			      request->body_len };
 	char message[512];
@@ -249,21 +274,22 @@ finish_deploy(struct request *request) ON_WORKER
 }
 
 static void
-run_deploy(struct request *request)
+run_deploy(struct call *call)
 {
-	struct call *call = request->work;
 	struct service_files files;
 
-	if (take_files(request, &files))
-		call->err = deploys_deploy(deploys_of(request), &files,
+	if (take_files(call, &files))
+		call->err = deploys_deploy(deploys_of(call->request), &files,
 					   &call->outcome, &call->complaints);
-	request_post(request, finish_deploy);
 }
 
 void
 admin_deploy(struct request *request)
 {
-	start(request, run_deploy);
+	struct call *call = make_call(request);
+
+	if (call)
+		start(call, run_deploy, finish_deploy);
 }
 
 /* ---- check --------------------------------------------------------------- */
@@ -283,21 +309,22 @@ finish_check(struct request *request) ON_WORKER
 }
 
 static void
-run_check(struct request *request)
+run_check(struct call *call)
 {
-	struct call *call = request->work;
 	struct service_files files;
 
-	if (take_files(request, &files))
-		call->err = deploys_check(deploys_of(request), &files,
+	if (take_files(call, &files))
+		call->err = deploys_check(deploys_of(call->request), &files,
 					  &call->pending, &call->complaints);
-	request_post(request, finish_check);
 }
 
 void
 admin_check(struct request *request)
 {
-	start(request, run_check);
+	struct call *call = make_call(request);
+
+	if (call)
+		start(call, run_check, finish_check);
 }
 
 /* ---- roll back ----------------------------------------------------------- */
@@ -324,19 +351,19 @@ finish_rollback(struct request *request) ON_WORKER
 }
 
 static void
-run_rollback(struct request *request)
+run_rollback(struct call *call)
 {
-	struct call *call = request->work;
-
-	call->err = deploys_rollback(deploys_of(request), call->name,
+	call->err = deploys_rollback(deploys_of(call->request), call->name,
 				     &call->outcome.version, &call->complaints);
-	request_post(request, finish_rollback);
 }
 
 void
 admin_rollback(struct request *request)
 {
-	start(request, run_rollback);
+	struct call *call = make_call(request);
+
+	if (call)
+		start(call, run_rollback, finish_rollback);
 }
 
 /* ---- remove -------------------------------------------------------------- */
@@ -358,13 +385,10 @@ finish_remove(struct request *request) ON_WORKER
 }
 
 static void
-run_remove(struct request *request)
+run_remove(struct call *call)
 {
-	struct call *call = request->work;
-
-	call->err =
-		deploys_remove(deploys_of(request), call->name, call->purge);
-	request_post(request, finish_remove);
+	call->err = deploys_remove(deploys_of(call->request), call->name,
+				   call->purge);
 }
 
 void
@@ -382,7 +406,5 @@ admin_remove(struct request *request)
 	if (!call)
 		return;
 	call->purge = bytes_equal(purge, bytes_of("1"));
-	/* Otherwise it is answered. */
-	if (request_wait_slow(request, run_remove))
-		return;
+	start(call, run_remove, finish_remove);
 }

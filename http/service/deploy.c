@@ -30,7 +30,6 @@ deploys_create(struct server *server, struct deploys **out)
 		free(deploys);
 		return ERR_NOMEM;
 	}
-	pthread_mutex_init(&deploys->lock, NULL);
 	catalog_publish(server, catalog);
 	*out = deploys;
 	return ERR_OK;
@@ -39,12 +38,11 @@ deploys_create(struct server *server, struct deploys **out)
 void
 deploys_settle(struct deploys *deploys)
 {
-	pthread_mutex_lock(&deploys->lock);
+	deploys_wait_idle(deploys);
 	for (struct tenant *tenant = deploys->tenants; tenant;
 	     tenant = tenant->next)
 		if (tenant->sql)
 			sql_settle(tenant->sql);
-	pthread_mutex_unlock(&deploys->lock);
 }
 
 void
@@ -67,21 +65,17 @@ deploys_destroy(struct deploys *deploys)
 			tenant_finish(deploys, tenant);
 		tenant_destroy(tenant);
 	}
-	pthread_mutex_destroy(&deploys->lock);
 	free(deploys->dir);
 	free(deploys);
 }
 
 unsigned
-deploys_count(struct deploys *deploys)
+deploys_count(const struct deploys *deploys)
 {
-	unsigned count;
+	const struct catalog *catalog =
+		ck_pr_load_ptr(&deploys->server->catalog);
 
-	pthread_mutex_lock(&deploys->lock);
-	count = ((struct catalog *)ck_pr_load_ptr(&deploys->server->catalog))
-			->count;
-	pthread_mutex_unlock(&deploys->lock);
-	return count;
+	return catalog->count;
 }
 
 /* ---- check --------------------------------------------------------------- */
@@ -94,9 +88,9 @@ close_unused(struct deploys *deploys, struct tenant *tenant)
 		tenant_close(tenant);
 }
 
-static enum err
-check_locked(struct deploys *deploys, struct service_files *files,
-	     unsigned *pending, struct complaints *complaints)
+enum err
+deploys_check(struct deploys *deploys, struct service_files *files,
+	      unsigned *pending, struct complaints *complaints)
 {
 	struct attempt attempt = { .deploys = deploys,
 				   .complaints = complaints };
@@ -112,18 +106,6 @@ check_locked(struct deploys *deploys, struct service_files *files,
 		*pending = attempt.pending;
 	service_destroy(attempt.service);
 	close_unused(deploys, attempt.tenant);
-	return err;
-}
-
-enum err
-deploys_check(struct deploys *deploys, struct service_files *files,
-	      unsigned *pending, struct complaints *complaints)
-{
-	enum err err;
-
-	pthread_mutex_lock(&deploys->lock);
-	err = check_locked(deploys, files, pending, complaints);
-	pthread_mutex_unlock(&deploys->lock);
 	return err;
 }
 
@@ -353,8 +335,8 @@ deploy_attempt(struct attempt *attempt, struct service_files *files,
 }
 
 enum err
-deploy_locked(struct deploys *deploys, struct service_files *files, bool loaded,
-	      struct deploy_outcome *outcome, struct complaints *complaints)
+deploy_files(struct deploys *deploys, struct service_files *files, bool loaded,
+	     struct deploy_outcome *outcome, struct complaints *complaints)
 {
 	const struct service *current = swap_current(deploys, files->name);
 	struct attempt attempt = { .deploys = deploys,
@@ -383,12 +365,7 @@ enum err
 deploys_deploy(struct deploys *deploys, struct service_files *files,
 	       struct deploy_outcome *outcome, struct complaints *complaints)
 {
-	enum err err;
-
-	pthread_mutex_lock(&deploys->lock);
-	err = deploy_locked(deploys, files, false, outcome, complaints);
-	pthread_mutex_unlock(&deploys->lock);
-	return err;
+	return deploy_files(deploys, files, false, outcome, complaints);
 }
 
 /* ---- roll back ----------------------------------------------------------- */
@@ -447,8 +424,8 @@ roll_back_attempt(struct attempt *attempt)
 	return err;
 }
 
-static enum err
-roll_back_locked(struct deploys *deploys, const char *name, uint64_t *version,
+enum err
+deploys_rollback(struct deploys *deploys, const char *name, uint64_t *version,
 		 struct complaints *complaints)
 {
 	struct attempt attempt = { .deploys = deploys,
@@ -467,16 +444,4 @@ roll_back_locked(struct deploys *deploys, const char *name, uint64_t *version,
 	log_info("service rolled back service=%s version=%llu", name,
 		 (unsigned long long)*version);
 	return ERR_OK;
-}
-
-enum err
-deploys_rollback(struct deploys *deploys, const char *name, uint64_t *version,
-		 struct complaints *complaints)
-{
-	enum err err;
-
-	pthread_mutex_lock(&deploys->lock);
-	err = roll_back_locked(deploys, name, version, complaints);
-	pthread_mutex_unlock(&deploys->lock);
-	return err;
 }

@@ -7,27 +7,46 @@
  * Nothing is changed until everything was checked: with migrations pending, on
  * a copy of the database.
  *
- * All of it: one at a time, under a lock, on a slow thread (or on main before
- * the workers start and while HUP is handled).
+ * All of it is done in a turn, one after the other, on a slow thread (or on
+ * main, before the workers start and after they have ended).
  */
 #ifndef HTTP_SERVICE_DEPLOY_H
 #define HTTP_SERVICE_DEPLOY_H
+
+#include <ck_stack.h>
 
 #include "http/server.h"
 #include "http/service/service.h"
 
 struct deploys;
 
+/* Embedded in an object of its owner. Held from deploys_submit() until run(),
+ * which may free it. */
+struct deploys_turn {
+	/* On a slow thread, and nobody else has a turn. err is ERR_NOMEM where
+	 * there is no thread for it: then it is no turn, and on the thread that
+	 * has submitted one. */
+	void (*run)(struct deploys_turn *turn, enum err err);
+	/* The deploys'. */
+	ck_stack_entry_t link;
+};
+
 /* Publishes the first catalog, an empty one. What it opens it opens with
  * server's config, sequence, slow lane, stores and on_fault. */
 MUST_CHECK enum err deploys_create(struct server *server, struct deploys **out);
-/* After the workers have ended, before the shards: settles the databases of
- * the services. */
+/* After the workers have ended, before the shards: waits for the last turn,
+ * then settles the databases of the services. */
 void deploys_settle(struct deploys *deploys);
 /* After the workers have ended: closes the databases. */
 void deploys_destroy(struct deploys *deploys);
-/* Services that are in force. */
-unsigned deploys_count(struct deploys *deploys);
+/* Services that are in force. In a turn, or before the workers start. */
+unsigned deploys_count(const struct deploys *deploys);
+
+/* Any thread, never blocks: turns come in the order in which they were
+ * submitted, and no thread waits for one. */
+void deploys_submit(struct deploys *deploys, struct deploys_turn *turn);
+/* Nobody has a turn, or waits for one. */
+bool deploys_are_idle(const struct deploys *deploys);
 
 /*
  * At the start, and on HUP: brings up what was deployed before, then deploys

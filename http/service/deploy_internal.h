@@ -4,6 +4,7 @@
  *
  *	deploy.c        what is asked for: check, deploy, roll back
  *	deploy_remove.c removing
+ *	deploy_turn.c   one after the other
  *	deploy_load.c   the start, and HUP
  *	deploy_try.c    a version is checked, without a trace
  *	deploy_swap.c   catalogs: publishing one, destroying what is unused
@@ -11,14 +12,14 @@
  *	tenant.c        names, their databases and counters
  *	tenant_stores.c their stores
  *
- * All of it under deploys->lock.
+ * All of it in a turn.
  */
 #ifndef HTTP_SERVICE_DEPLOY_INTERNAL_H
 #define HTTP_SERVICE_DEPLOY_INTERNAL_H
 
 #include <limits.h>
-#include <pthread.h>
 
+#include "core/slow.h"
 #include "http/service/deploy.h"
 
 enum {
@@ -50,9 +51,15 @@ struct deploys {
 	struct server *server;
 	unsigned workers;
 	char *dir; /* data_dir/services */
-	pthread_mutex_t lock;
 
-	/* Under the lock. */
+	/* Atomic: see deploy_turn.c. Pushed by any thread, taken whole in a
+	 * turn; and how many there are, with the one that has its turn. */
+	ck_stack_t fresh;
+	unsigned turns;
+
+	/* Of who has the turn. */
+	ck_stack_entry_t *backlog; /* oldest first */
+	struct slow_job job;
 	struct tenant *tenants;
 	unsigned tenant_count;
 	bool started; /* what was in force before is up again */
@@ -159,14 +166,18 @@ void swap_reap(struct deploys *deploys);
 const struct service *swap_current(const struct deploys *deploys,
 				   const char *name);
 
+/* ---- deploy_turn.c ------------------------------------------------------- */
+
+/* When nobody submits any more. */
+void deploys_wait_idle(const struct deploys *deploys);
+
 /* ---- deploy.c ------------------------------------------------------------ */
 
-/* deploys_deploy() for who has the lock. loaded: they are those of the folder
- * in service_dir. */
-MUST_CHECK enum err deploy_locked(struct deploys *deploys,
-				  struct service_files *files, bool loaded,
-				  struct deploy_outcome *outcome,
-				  struct complaints *complaints);
+/* deploys_deploy(); loaded: they are those of the folder in service_dir. */
+MUST_CHECK enum err deploy_files(struct deploys *deploys,
+				 struct service_files *files, bool loaded,
+				 struct deploy_outcome *outcome,
+				 struct complaints *complaints);
 /* A version from the disk, parsed, as the attempt's service. */
 MUST_CHECK enum err deploy_read_version(struct attempt *attempt,
 					uint64_t version);

@@ -164,8 +164,8 @@ load_files(struct loading *loading, struct service_files *files,
 		service_files_fini(files);
 		return complaints->errors ? ERR_BAD : ERR_OK;
 	}
-	return deploy_locked(loading->deploys, files, true, &outcome,
-			     complaints);
+	return deploy_files(loading->deploys, files, true, &outcome,
+			    complaints);
 }
 
 static void
@@ -243,11 +243,9 @@ deploys_load(struct deploys *deploys)
 {
 	struct loading loading = { .deploys = deploys, .good = true };
 
-	pthread_mutex_lock(&deploys->lock);
 	if (!deploys->started)
 		bring_up_all(&loading);
 	swap_reap(deploys);
 	load_folders(&loading);
-	pthread_mutex_unlock(&deploys->lock);
 	return loading.good;
 }

@@ -52,8 +52,8 @@ purge_removed(struct deploys *deploys, const char *name)
 	return ERR_OK;
 }
 
-static enum err
-remove_locked(struct deploys *deploys, const char *name, bool purge)
+enum err
+deploys_remove(struct deploys *deploys, const char *name, bool purge)
 {
 	struct tenant *tenant = tenant_find(deploys, name);
 	struct tenant_state before;
@@ -80,15 +80,4 @@ remove_locked(struct deploys *deploys, const char *name, bool purge)
 	deploy_prune(deploys, tenant);
 	wait_finished(deploys, tenant);
 	return ERR_OK;
-}
-
-enum err
-deploys_remove(struct deploys *deploys, const char *name, bool purge)
-{
-	enum err err;
-
-	pthread_mutex_lock(&deploys->lock);
-	err = remove_locked(deploys, name, purge);
-	pthread_mutex_unlock(&deploys->lock);
-	return err;
 }

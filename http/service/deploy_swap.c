@@ -20,7 +20,7 @@ enum {
 const struct service *
 swap_current(const struct deploys *deploys, const char *name)
 {
-	/* It changes under our lock only. */
+	/* It changes in a turn only. */
 	return catalog_find(ck_pr_load_ptr(&deploys->server->catalog),
 			    bytes_of(name));
 }

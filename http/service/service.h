@@ -113,7 +113,7 @@ struct tenant {
 	struct sql *sql;
 	unsigned index;
 
-	/* Under the deploys' lock. */
+	/* Of who has the deploys' turn. */
 	struct tenant *next;
 	unsigned versions;           /* that some catalog has */
 	struct tenant_route *routes; /* counters by method and template */
@@ -134,7 +134,8 @@ struct service {
 	uint64_t previous;    /* what a rollback goes to; 0: nothing */
 	uint64_t checksum;    /* of its files: part of every ETag */
 	uint64_t deployed_ms; /* wall time */
-	unsigned catalogs;    /* that have it; under the deploys' lock */
+	unsigned catalogs;    /* that have it; of who has the deploys'
+				   turn */
 	char prefix[SERVICE_NAME_MAX + 2]; /* "/shop" */
 	struct service_files files;
 	struct service_spec spec;
@@ -217,7 +218,7 @@ const struct service *catalog_find(const struct catalog *catalog,
 				   struct bytes name);
 
 /* From now on workers take this one up. The old one goes behind it in
- * `older`. Under the deploys' lock. */
+ * `older`. In a turn of the deploys. */
 void catalog_publish(struct server *server, struct catalog *catalog);
 /* No worker is in the middle of a run with it. */
 bool catalog_is_put_down(const struct server *server,
