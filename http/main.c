@@ -415,7 +415,8 @@ is_drained(const struct server *server)
 		return false;
 	/* Without connections no request begins any more. */
 	ck_pr_fence_load();
-	return !is_busy(server);
+	/* A load of services is no request. */
+	return !is_busy(server) && deploys_are_idle(server->deploys);
 }
 
 static void
@@ -547,15 +548,16 @@ run(struct daemon *daemon, const sigset_t *signals)
 		}
 		if (number != SIGHUP)
 			break;
-		log_info("loading services");
-		(void)deploys_load(daemon->server.deploys);
+		deploys_reload(daemon->server.deploys);
 	}
 	log_info("draining");
 	drained = drain(daemon, signals);
 	if (!drained) {
-		log_warn("requests were cut off connections=%llu",
+		log_warn("requests were cut off connections=%llu deploying=%s",
 			 (unsigned long long)ck_pr_load_64(
-				 &daemon->server.connections));
+				 &daemon->server.connections),
+			 deploys_are_idle(daemon->server.deploys) ? "no"
+								  : "yes");
 		_exit(0);
 	}
 	sched_stop(daemon->server.sched);

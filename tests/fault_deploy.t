@@ -116,4 +116,52 @@ subtest 'who waits for a turn holds no thread' => sub {
 
 is $server->stop, 0, 'the daemon ends well';
 
+# ---- HUP --------------------------------------------------------------------
+
+sub says { return { 'a.sql' => "-- GET /v\n-- reply: value\nSELECT '$_[0]';\n" } }
+
+# A daemon in the middle of a load by HUP, which goes on for so long.
+sub loading {
+    my ($seconds, $conf) = @_;
+    my $loading = Service::start({ options(), conf => $conf // '' });
+    Service::folder("$loading->{services}/shop", says('one'));
+    rule("fsync sleep-${\ ($seconds * 1000)} shop/current.new");
+    $loading->signal('HUP');
+    ok $loading->wait_until(10, sub { -e $loading->dir . '/services/shop/current.new' }), 'HUP: a load has begun';
+    return $loading;
+}
+
+subtest 'a failed sync ends the daemon while it loads services' => sub {
+    my $loading = loading(100);
+    rule("fdatasync EIO data.mdb\nfsync sleep-100000 shop/current.new");
+    is $loading->put('/v1/kv/main/k', 'v')->{status}, 500, 'a write fails';
+    is $loading->wait_exit(10 * Jackdaw::slowness()), 1, 'and the daemon ends';
+};
+
+subtest 'so does TERM' => sub {
+    my $loading = loading(100, qq(limits { drain_timeout = "500ms" }\n));
+    $loading->signal('TERM');
+    is $loading->wait_exit(10 * Jackdaw::slowness()), 0, 'after drain_timeout';
+    rule('');
+    $loading->restart;
+    is $loading->get('/shop/v')->{content}, 'one', 'and the next start loads it';
+    is $loading->stop, 0, 'the end';
+};
+
+subtest 'a load that ends in time is waited for' => sub {
+    my $loading = loading(1, qq(limits { drain_timeout = "1m" }\n));
+    $loading->signal('TERM');
+    is $loading->wait_exit(30 * Jackdaw::slowness()), 0, 'TERM';
+    like $loading->log, qr/service deployed service=shop .*stopped/s, 'it went well before the end';
+};
+
+subtest 'HUP while a load runs is one more' => sub {
+    my $loading = loading(1);
+    Service::folder("$loading->{services}/shop", says('two'));
+    $loading->signal('HUP');
+    ok $loading->wait_until(30, sub { $loading->get('/shop/v')->{content} eq 'two' }), 'it sees what has changed since';
+    rule('');
+    is $loading->stop, 0, 'the end';
+};
+
 done_testing;

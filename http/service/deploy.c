@@ -22,6 +22,8 @@ deploys_create(struct server *server, struct deploys **out)
 		return ERR_NOMEM;
 	deploys->server = server;
 	deploys->workers = sched_workers(server->sched);
+	deploys->job.run = deploy_run_job;
+	deploys->reload.run = deploy_run_reload;
 	catalog = catalog_create(deploys->workers, NULL, NULL, "");
 	if (!catalog || asprintf(&deploys->dir, "%s/services",
 				 server->config->data_dir) < 0) {

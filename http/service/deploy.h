@@ -49,12 +49,15 @@ void deploys_submit(struct deploys *deploys, struct deploys_turn *turn);
 bool deploys_are_idle(const struct deploys *deploys);
 
 /*
- * At the start, and on HUP: brings up what was deployed before, then deploys
- * the folders of service_dir that are new or have changed since they were last
- * loaded from there. A folder that is wrong is logged and left out, the old
- * version of it goes on; false: there was one.
+ * At the start, before the workers: brings up what was deployed before, then
+ * deploys the folders of service_dir that are new or have changed since they
+ * were last loaded from there. A folder that is wrong is logged and left out,
+ * the old version of it goes on; false: there was one.
  */
 bool deploys_load(struct deploys *deploys);
+/* On HUP: the folders again, in a turn. Where a load waits for its turn already
+ * that one is enough; what has begun may have seen the folders of before. */
+void deploys_reload(struct deploys *deploys);
 
 struct deploy_outcome {
 	uint64_t version;

@@ -57,6 +57,10 @@ struct deploys {
 	ck_stack_t fresh;
 	unsigned turns;
 
+	/* Atomic: reload waits for its turn. */
+	unsigned reload_waits;
+	struct deploys_turn reload;
+
 	/* Of who has the turn. */
 	ck_stack_entry_t *backlog; /* oldest first */
 	struct slow_job job;
@@ -168,8 +172,15 @@ const struct service *swap_current(const struct deploys *deploys,
 
 /* ---- deploy_turn.c ------------------------------------------------------- */
 
+/* deploys->job's: the oldest turn. */
+void deploy_run_job(struct slow_job *job);
 /* When nobody submits any more. */
 void deploys_wait_idle(const struct deploys *deploys);
+
+/* ---- deploy_load.c ------------------------------------------------------- */
+
+/* deploys->reload's. */
+void deploy_run_reload(struct deploys_turn *turn, enum err err);
 
 /* ---- deploy.c ------------------------------------------------------------ */
 

@@ -178,6 +178,9 @@ load_folder(void *arg, const char *name)
 	struct complaints complaints;
 	enum err err;
 
+	/* What is not begun need not be waited for. */
+	if (server_draining(loading->deploys->server))
+		return;
 	if (snprintf(path, sizeof(path), "%s/%s", dir, name) >=
 	    (int)sizeof(path))
 		return;
@@ -248,4 +251,32 @@ deploys_load(struct deploys *deploys)
 	swap_reap(deploys);
 	load_folders(&loading);
 	return loading.good;
+}
+
+void
+deploy_run_reload(struct deploys_turn *turn, enum err err)
+{
+	struct deploys *deploys = CONTAINER_OF(turn, struct deploys, reload);
+
+	/* From here on another HUP is another load: the exchange in
+	 * deploys_reload() either finds this store, or comes before it, and
+	 * then we see the folders as they were at that HUP. */
+	ck_pr_store_uint(&deploys->reload_waits, 0);
+	ck_pr_fence_memory();
+	if (err) {
+		log_error("services cannot be loaded error=\"%s\"",
+			  err_text(err));
+		return;
+	}
+	log_info("loading services");
+	(void)deploys_load(deploys);
+}
+
+void
+deploys_reload(struct deploys *deploys)
+{
+	/* Pairs with deploy_run_reload(). */
+	if (ck_pr_fas_uint(&deploys->reload_waits, 1))
+		return;
+	deploys_submit(deploys, &deploys->reload);
 }

@@ -54,8 +54,8 @@ run_oldest(struct deploys *deploys, enum err err)
 	return ck_pr_faa_uint(&deploys->turns, -1u) > 1;
 }
 
-static void
-run_job(struct slow_job *job)
+void
+deploy_run_job(struct slow_job *job)
 {
 	struct deploys *deploys = CONTAINER_OF(job, struct deploys, job);
 
@@ -80,7 +80,6 @@ deploys_submit(struct deploys *deploys, struct deploys_turn *turn)
 	/* Pairs with run_oldest(). */
 	ck_pr_fence_acquire();
 	TAKES_OVER(&deploys->turns);
-	deploys->job.run = run_job;
 	err = slow_submit(deploys->server->slow, &deploys->job);
 	/* Nobody but us can tell them. */
 	while (err && run_oldest(deploys, err))
