@@ -277,6 +277,28 @@ subtest 'a removal does not stop what runs' => sub {
     is remove('long')->{status}, 204, 'removed when nothing runs';
 };
 
+subtest 'nor does a purge, which is done when that has ended' => sub {
+    my $dir = $server->dir . '/services/long';
+    my $sql = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT max(x) FROM c;\n";
+    for my $seconds (3, 100) {
+        my %long = ('service.conf' => qq(timeout = "${seconds}s"\n), 'a.sql' => "-- GET /long\n-- reply: value\n$sql");
+        is Service::deploy($server, long => \%long)->{status}, 200, "a statement of $seconds s";
+        my $connection = $server->connect;
+        $connection->send_request(GET => '/long/long');
+        sleep 0.3;
+        is Service::admin($server, DELETE => '/v1/admin/services/long?purge=1')->{status}, 204, 'purged while it runs';
+        ok -e "$dir/sql.db", 'its database is there meanwhile';
+        if ($seconds > 3) {
+            $server->kill9;
+            $server->restart;
+            ok !-e $dir, 'and gone after the next start, where a crash comes before the end';
+        } else {
+            is $connection->read_reply('GET')->{status}, 504, 'the request has its answer';
+            ok $server->wait_until(10, sub { !-e $dir }), 'then it is gone, without another call';
+        }
+    }
+};
+
 subtest 'deploys at the same time' => sub {
     my @good = Crowd->run(3, sub {
         my ($index) = @_;

@@ -81,6 +81,7 @@ subtest 'what runs ends with the stores that it began with' => sub {
     is Service::deploy($server, carts => \%asks)->{status}, 200, 'one without it';
     my $reply = $connection->read_reply('GET', timeout => 60);
     is "$reply->{status} $reply->{content}", '200 v', 'the request reads it to its end';
+    ok $server->wait_until(10, sub { $server->get('/carts/cart/a')->{status} == 403 }), 'then nobody sees it any more';
 };
 
 # A deploy of each of the names, in a process each, which says when it ended.

@@ -121,7 +121,7 @@ a_catalog_in_use_is_not_put_down(void)
 	catalog_hold_other(old);
 	catalog_release(&locals[2], old);
 	ok(!catalog_is_unused(old), "then other work has it");
-	catalog_release_other(old);
+	catalog_release_other(&server, old);
 	ok(catalog_is_unused(old), "until that ends");
 	destroy_all();
 }

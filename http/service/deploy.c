@@ -24,6 +24,7 @@ deploys_create(struct server *server, struct deploys **out)
 	deploys->workers = sched_workers(server->sched);
 	deploys->job.run = deploy_run_job;
 	deploys->reload.run = deploy_run_reload;
+	deploys->reap.run = swap_run_reap;
 	catalog = catalog_create(deploys->workers, NULL, NULL, "");
 	if (!catalog || asprintf(&deploys->dir, "%s/services",
 				 server->config->data_dir) < 0) {
@@ -40,6 +41,10 @@ deploys_create(struct server *server, struct deploys **out)
 void
 deploys_settle(struct deploys *deploys)
 {
+	/* They may be on the way to a service's database, and be the last that
+	 * has its catalog. */
+	if (deploys->server->care)
+		care_wait(deploys->server->care);
 	deploys_wait_idle(deploys);
 	for (struct tenant *tenant = deploys->tenants; tenant;
 	     tenant = tenant->next)
@@ -53,9 +58,6 @@ deploys_destroy(struct deploys *deploys)
 	struct catalog *catalog = deploys->server->catalog, *older;
 	struct tenant *tenant;
 
-	/* They may be on the way to a service's database. */
-	if (deploys->server->care)
-		care_wait(deploys->server->care);
 	deploys->server->catalog = NULL;
 	for (; catalog; catalog = older) {
 		older = catalog->older;
@@ -153,6 +155,7 @@ push_version(struct tenant_state *state, uint64_t version)
 	if (state->last < version)
 		state->last = version;
 	state->deployed_ms = clock_wall_ms();
+	state->purge = false; /* one that failed, before it came again */
 }
 
 static void

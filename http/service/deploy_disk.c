@@ -73,6 +73,9 @@ take_line(const char *line, struct tenant_state *state)
 		return take_numbers(value, state);
 	if (bytes_equal(name, bytes_of("last")))
 		return units_u64(bytes_of(value), &state->last);
+	if (bytes_equal(name, bytes_of("purge")))
+		return state->purge =
+			       bytes_equal(bytes_of(value), bytes_of("1"));
 	if (bytes_equal(name, bytes_of("deployed")))
 		return units_u64(bytes_of(value), &state->deployed_ms);
 	if (bytes_equal(name, bytes_of("loaded")))
@@ -128,6 +131,8 @@ deploy_state_write(const struct deploys *deploys, const struct tenant *tenant)
 	if (state->loaded)
 		buffer_addf(&text, "loaded %llu\n",
 			    (unsigned long long)state->loaded_checksum);
+	if (state->purge)
+		buffer_add_str(&text, "purge 1\n");
 	err = text.err ? text.err : files_replace(path, text.data, text.len);
 	buffer_fini(&text);
 	return err;
@@ -149,6 +154,33 @@ void
 deploy_remove_tree(const char *path)
 {
 	nftw(path, remove_one, DESCRIPTORS, FTW_DEPTH | FTW_PHYS);
+}
+
+static int
+is_rest(const struct dirent *entry)
+{
+	return strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
+	       strcmp(entry->d_name, "current");
+}
+
+void
+deploy_remove_all(const struct deploys *deploys, const char *name)
+{
+	char path[PATH_MAX];
+	struct dirent **entries;
+	int count;
+
+	deploy_path(deploys, path, "%s", name);
+	count = scandir(path, &entries, is_rest, NULL);
+	for (int i = 0; i < count; i++) {
+		deploy_path(deploys, path, "%s/%s", name, entries[i]->d_name);
+		deploy_remove_tree(path);
+		free(entries[i]);
+	}
+	if (count >= 0)
+		free(entries);
+	deploy_path(deploys, path, "%s", name);
+	deploy_remove_tree(path);
 }
 
 static int

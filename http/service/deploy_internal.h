@@ -57,9 +57,9 @@ struct deploys {
 	ck_stack_t fresh;
 	unsigned turns;
 
-	/* Atomic: reload waits for its turn. */
-	unsigned reload_waits;
-	struct deploys_turn reload;
+	/* Atomic: that one waits for its turn. */
+	unsigned reload_waits, reap_waits;
+	struct deploys_turn reload, reap;
 
 	/* Of who has the turn. */
 	ck_stack_entry_t *backlog; /* oldest first */
@@ -84,6 +84,9 @@ MUST_CHECK enum err deploy_state_write(const struct deploys *deploys,
 				       const struct tenant *tenant);
 /* A folder or file and all that is in it; what cannot be removed is logged. */
 void deploy_remove_tree(const char *path);
+/* All that is kept of a name, with `current` last: as long as that is there, a
+ * purge that is not done is known. */
+void deploy_remove_all(const struct deploys *deploys, const char *name);
 /* Versions that are too old. */
 void deploy_prune(const struct deploys *deploys, const struct tenant *tenant);
 /* Calls see() for the names of folders in path, by name; hidden ones are left
@@ -112,7 +115,8 @@ void tenant_close(struct tenant *tenant);
 MUST_CHECK enum err tenant_give_counters(const struct deploys *deploys,
 					 struct tenant *tenant,
 					 struct service *service);
-/* Removed, and not used any more: the rest of it. */
+/* Removed, and not used any more: closes it, and purges it where that was asked
+ * for. */
 void tenant_finish(struct deploys *deploys, struct tenant *tenant);
 void tenant_destroy(struct tenant *tenant);
 
@@ -166,6 +170,8 @@ void swap_publish(struct deploys *deploys, struct tenant *tenant,
 		  struct catalog *catalog);
 /* Destroys what nobody uses any more, and hides its stores. */
 void swap_reap(struct deploys *deploys);
+/* deploys->reap's. */
+void swap_run_reap(struct deploys_turn *turn, enum err err);
 /* NULL: it is not in force. */
 const struct service *swap_current(const struct deploys *deploys,
 				   const char *name);

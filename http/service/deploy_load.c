@@ -109,7 +109,10 @@ bring_up(void *arg, const char *name)
 	attempt.tenant = tenant_get(loading->deploys, name, &complaints);
 	if (attempt.tenant && !attempt.tenant->state->count) {
 		complaints_fini(&complaints);
-		return; /* it was removed; its database is still there */
+		/* It was removed; its database is still there, or a crash came
+		 * before its purge. */
+		tenant_finish(loading->deploys, attempt.tenant);
+		return;
 	}
 	if (attempt.tenant)
 		err = bring_up_attempt(&attempt);

@@ -35,6 +35,7 @@ purge_removed(struct deploys *deploys, const char *name)
 	struct complaints complaints;
 	struct tenant *tenant;
 	char path[PATH_MAX];
+	enum err err;
 
 	complaints_init(&complaints);
 	tenant = tenant_get(deploys, name, &complaints);
@@ -45,6 +46,13 @@ purge_removed(struct deploys *deploys, const char *name)
 	if (!tenant->state->closing && access(path, F_OK))
 		return ERR_NOTFOUND;
 	tenant->state->purge = true;
+	err = deploy_state_write(deploys, tenant);
+	if (tenant->state->closing && err) {
+		tenant->state->purge = false;
+		return err;
+	}
+	/* Otherwise it is done now: the note is for a crash in the middle, and
+	 * a disk that is full is a reason to go on. */
 	if (tenant->state->closing)
 		swap_reap(deploys);
 	else
@@ -67,6 +75,7 @@ deploys_remove(struct deploys *deploys, const char *name, bool purge)
 		return ERR_NOMEM;
 	before = *tenant->state;
 	tenant->state->count = 0;
+	tenant->state->purge = purge;
 	err = deploy_state_write(deploys, tenant);
 	if (err) {
 		*tenant->state = before;
@@ -74,7 +83,6 @@ deploys_remove(struct deploys *deploys, const char *name, bool purge)
 		return err;
 	}
 	tenant->state->closing = true;
-	tenant->state->purge = purge;
 	log_info("service removed service=%s", name);
 	swap_publish(deploys, tenant, catalog);
 	deploy_prune(deploys, tenant);

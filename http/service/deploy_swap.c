@@ -114,3 +114,29 @@ swap_reap(struct deploys *deploys)
 	     tenant = tenant->next)
 		reap_tenant(deploys, tenant);
 }
+
+void
+swap_run_reap(struct deploys_turn *turn, enum err err)
+{
+	struct deploys *deploys = CONTAINER_OF(turn, struct deploys, reap);
+
+	/* The exchange in catalog_reap() finds this store, and there is another
+	 * turn, or it comes before it, and we see the count that has fallen. */
+	ck_pr_store_uint(&deploys->reap_waits, 0);
+	ck_pr_fence_memory();
+	/* Otherwise the next deploy looks. */
+	if (!err)
+		swap_reap(deploys);
+}
+
+void
+catalog_reap(const struct server *server)
+{
+	struct deploys *deploys = server->deploys;
+
+	if (!deploys) /* tests */
+		return;
+	/* Pairs with swap_run_reap(). */
+	if (!ck_pr_fas_uint(&deploys->reap_waits, 1))
+		deploys_submit(deploys, &deploys->reap);
+}

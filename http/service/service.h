@@ -263,7 +263,14 @@ catalog_hold(struct local *local, struct catalog *catalog)
 	ck_pr_store_64(count, *count + 1);
 }
 
-/* On any worker. */
+/* Any thread: an old catalog has one request less, and may be unused now. */
+void catalog_reap(const struct server *server);
+
+/*
+ * On any worker. Of the old catalog's last request somebody must say that it
+ * has ended. Within a run with that catalog this need not be: a deploy waits
+ * for the end of that run before it looks, see (2).
+ */
 static inline void
 catalog_release(struct local *local, struct catalog *catalog)
 {
@@ -276,6 +283,9 @@ catalog_release(struct local *local, struct catalog *catalog)
 	/* (3), pairs with catalog_is_unused(). */
 	ck_pr_fence_release();
 	ck_pr_store_64(count, *count - 1);
+	/* What this worker alone writes. */
+	if (catalog != local->catalog)
+		catalog_reap(local->server);
 }
 
 /* For work beside a request that has it, on any thread: outlives the request,
@@ -290,13 +300,18 @@ catalog_hold_other(struct catalog *catalog)
 }
 
 static inline void
-catalog_release_other(struct catalog *catalog)
+catalog_release_other(const struct server *server, struct catalog *catalog)
 {
 	if (!catalog)
 		return;
 	HANDS_OVER(catalog);
 	ck_pr_fence_release();
 	ck_pr_dec_64(&catalog->users[catalog->workers].count);
+	/* Pairs with (1) in catalog_publish(): either a deploy that retires it
+	 * sees the count, or we see that it has done so. */
+	ck_pr_fence_atomic_load();
+	if (ck_pr_load_ptr(&server->catalog) != catalog)
+		catalog_reap(server);
 }
 
 #endif

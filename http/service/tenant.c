@@ -154,11 +154,9 @@ static void
 purge(struct deploys *deploys, struct tenant *tenant)
 {
 	struct tenant_state *state = tenant->state;
-	char path[PATH_MAX];
 
 	tenant_empty_stores(deploys, tenant);
-	deploy_path(deploys, path, "%s", tenant->name);
-	deploy_remove_tree(path);
+	deploy_remove_all(deploys, tenant->name);
 	/* The numbers of its versions go on while the process lives. */
 	*state = (struct tenant_state){ .last = state->last };
 	log_info("service purged service=%s", tenant->name);

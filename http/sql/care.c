@@ -333,7 +333,7 @@ run_look(struct slow_job *job)
 	TAKES_OVER(look);
 	if (look->text.text.data)
 		find_plan(look);
-	catalog_release_other(look->catalog);
+	catalog_release_other(care->server, look->catalog);
 	log_slow(care, &look->slow);
 	keep(care, look);
 	free_look(look);
@@ -385,7 +385,7 @@ look_at(struct care *care, const struct care_run *run)
 		HANDS_OVER(look);
 		if (!slow_submit(care->server->slow, &look->job))
 			return;
-		catalog_release_other(look->catalog);
+		catalog_release_other(care->server, look->catalog);
 		free_look(look);
 	}
 	ck_pr_dec_uint(&care->looks);
