@@ -380,6 +380,29 @@ subtest 'a start brings all of it up again' => sub {
     is $server->get('/other/version')->{status}, 404, 'nor is a removal';
 };
 
+subtest 'a purge empties what a start has not opened' => sub {
+    my %cart = (
+        'service.conf' => qq(store cart { kind = durable max_size = "16M" }\nstore more { kind = durable max_size = "16M" }\n),
+        'a.sql' => "-- GET /{store}/{k}\n-- reply: one\nSELECT kv_get(:store, :k) AS mine;\n",
+    );
+    my %less = (%cart, 'service.conf' => qq(store more { kind = durable max_size = "16M" }\n));
+    for my $case ([ 'removed before', 1 ], [ 'which a later version has no more', 0 ]) {
+        my ($name, $removed) = @$case;
+        is Service::deploy($server, basket => \%cart)->{status}, 200, "stores, $name";
+        is value("/basket/$_/a"), '{"mine":null}', "$_ is empty" for qw(cart more);
+        is $server->put("/v1/kv/basket-$_/a", 'secret')->{status}, 201, "a key in $_" for qw(cart more);
+        is $removed ? remove('basket')->{status} : Service::deploy($server, basket => \%less)->{status}, $removed ? 204 : 200,
+            $name;
+        is $server->restart, 0, 'restart';
+        is $server->get('/v1/kv/basket-cart/a')->{status}, 404, 'it is not open';
+        is Service::admin($server, DELETE => '/v1/admin/services/basket?purge=1')->{status}, 204, 'purged';
+        ok !-e $server->dir . '/kv/basket-cart', 'nothing of it is left';
+    }
+    is Service::deploy($server, basket => \%cart)->{status}, 200, 'once more';
+    is value("/basket/$_/a"), '{"mine":null}', "$_ is empty" for qw(cart more);
+    is Service::admin($server, DELETE => '/v1/admin/services/basket?purge=1')->{status}, 204, 'purged';
+};
+
 subtest 'a deploy that a crash has interrupted' => sub {
     my $dir = $server->dir . '/services/half';
     is Service::deploy($server, half => \%shop)->{status}, 200, 'a service';

@@ -325,6 +325,10 @@ deploy_attempt(struct attempt *attempt, struct service_files *files,
 	if (!err)
 		err = write_version(attempt, version);
 	if (!err)
+		err = tenant_note_stores(attempt->deploys, tenant,
+					 &attempt->service->spec.settings,
+					 attempt->complaints);
+	if (!err)
 		err = swap_in(attempt, version, loaded, &outcome->migrations);
 	if (err) {
 		service_destroy(attempt->service);

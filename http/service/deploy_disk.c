@@ -25,7 +25,7 @@
 #include "storage/files.h"
 
 enum {
-	STATE_MAX = 1024,
+	STATE_MAX = 4096,
 	/* Folders whose names are looked at in one go. */
 	DESCRIPTORS = 16,
 };
@@ -61,6 +61,24 @@ take_numbers(const char *text, struct tenant_state *state)
 }
 
 static bool
+take_names(const char *text, struct tenant_state *state)
+{
+	while (*text) {
+		size_t len = strcspn(text, " ");
+		char *name = state->own_stores[state->own_store_count];
+
+		if (state->own_store_count == OWN_STORES_MAX || !len ||
+		    len > KV_NAME_MAX)
+			return false;
+		memcpy(name, text, len);
+		name[len] = '\0';
+		state->own_store_count++;
+		text += len + (text[len] == ' ');
+	}
+	return true;
+}
+
+static bool
 take_line(const char *line, struct tenant_state *state)
 {
 	const char *value = strchr(line, ' ');
@@ -73,6 +91,8 @@ take_line(const char *line, struct tenant_state *state)
 		return take_numbers(value, state);
 	if (bytes_equal(name, bytes_of("last")))
 		return units_u64(bytes_of(value), &state->last);
+	if (bytes_equal(name, bytes_of("stores")))
+		return take_names(value, state);
 	if (bytes_equal(name, bytes_of("purge")))
 		return state->purge =
 			       bytes_equal(bytes_of(value), bytes_of("1"));
@@ -108,6 +128,24 @@ deploy_state_read(const struct deploys *deploys, const char *name,
 	return ERR_OK;
 }
 
+static void
+put_lists(struct buffer *text, const struct tenant_state *state)
+{
+	if (state->count) {
+		buffer_add_str(text, "versions");
+		for (unsigned i = 0; i < state->count; i++)
+			buffer_addf(text, " %llu",
+				    (unsigned long long)state->history[i]);
+		buffer_add_str(text, "\n");
+	}
+	if (state->own_store_count) {
+		buffer_add_str(text, "stores");
+		for (unsigned i = 0; i < state->own_store_count; i++)
+			buffer_addf(text, " %s", state->own_stores[i]);
+		buffer_add_str(text, "\n");
+	}
+}
+
 enum err
 deploy_state_write(const struct deploys *deploys, const struct tenant *tenant)
 {
@@ -118,13 +156,7 @@ deploy_state_write(const struct deploys *deploys, const struct tenant *tenant)
 
 	deploy_path(deploys, path, "%s/current", tenant->name);
 	buffer_init(&text, STATE_MAX);
-	if (state->count) {
-		buffer_add_str(&text, "versions");
-		for (unsigned i = 0; i < state->count; i++)
-			buffer_addf(&text, " %llu",
-				    (unsigned long long)state->history[i]);
-		buffer_add_str(&text, "\n");
-	}
+	put_lists(&text, state);
 	buffer_addf(&text, "last %llu\ndeployed %llu\n",
 		    (unsigned long long)state->last,
 		    (unsigned long long)state->deployed_ms);

@@ -26,6 +26,9 @@ enum {
 	/* Versions that a rollback can go through, the one in force
 	 * included. */
 	DEPLOY_HISTORY = 5,
+	/* Own stores of all its versions: more than one can have, for it may
+	 * have others later. */
+	OWN_STORES_MAX = 2 * CONFIG_STORES_MAX,
 };
 
 /* What is known of a name. The first part is the file `current`. */
@@ -38,13 +41,15 @@ struct tenant_state {
 	/* Of the folder in service_dir when it was last loaded from there. */
 	bool loaded;
 	uint64_t loaded_checksum;
+	/* Its own stores, open or not, since it was last purged: "cart". */
+	char own_stores[OWN_STORES_MAX][KV_NAME_MAX + 1];
+	unsigned own_store_count;
 
 	/* A version of before may have requests, and its SQL still sees the
 	 * stores of both. */
 	bool sees_old_stores;
 	/* Removed, but requests of it run. */
 	bool closing, purge;
-	uint32_t own_stores; /* bit per store of the server */
 };
 
 struct deploys {
@@ -127,6 +132,12 @@ void tenant_check_stores(const struct deploys *deploys,
 			 const struct tenant *tenant,
 			 const struct service_settings *settings,
 			 struct complaints *complaints);
+/* Writes down the names of its own stores, before there are any: a purge finds
+ * them by that. Complains. */
+MUST_CHECK enum err tenant_note_stores(const struct deploys *deploys,
+				       struct tenant *tenant,
+				       const struct service_settings *settings,
+				       struct complaints *complaints);
 /* Opens its own stores, and has its database know those that the settings
  * name. Nothing else is seen by it than before. */
 MUST_CHECK enum err tenant_give_stores(struct deploys *deploys,
@@ -138,8 +149,9 @@ MUST_CHECK enum err tenant_give_stores(struct deploys *deploys,
 void tenant_show_stores(const struct deploys *deploys,
 			const struct tenant *tenant,
 			const struct service_settings *settings, bool only);
-/* Deletes what is in its own. */
-void tenant_empty_stores(const struct deploys *deploys,
+/* Deletes what is in its own: of those that are open the keys, else all of
+ * it. */
+void tenant_purge_stores(const struct deploys *deploys,
 			 const struct tenant *tenant);
 
 /* ---- deploy_try.c -------------------------------------------------------- */

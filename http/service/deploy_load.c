@@ -87,7 +87,12 @@ bring_up_attempt(struct attempt *attempt)
 	service_prepare(attempt->service, tenant->sql, attempt->complaints);
 	if (attempt->complaints->errors)
 		return ERR_BAD;
-	err = deploy_make_ready(attempt, &catalog);
+	/* They are, but for what was deployed when they were not yet. */
+	err = tenant_note_stores(deploys, tenant,
+				 &attempt->service->spec.settings,
+				 attempt->complaints);
+	if (!err)
+		err = deploy_make_ready(attempt, &catalog);
 	if (err)
 		return err;
 	swap_publish(deploys, tenant, catalog);

@@ -155,7 +155,7 @@ purge(struct deploys *deploys, struct tenant *tenant)
 {
 	struct tenant_state *state = tenant->state;
 
-	tenant_empty_stores(deploys, tenant);
+	tenant_purge_stores(deploys, tenant);
 	deploy_remove_all(deploys, tenant->name);
 	/* The numbers of its versions go on while the process lives. */
 	*state = (struct tenant_state){ .last = state->last };

@@ -25,11 +25,11 @@ enum {
 
 /* "shop-cart". False: too long. */
 static bool
-store_name(const struct tenant *tenant, const struct config_store *store,
+store_name(const struct tenant *tenant, const char *name,
 	   char out[KV_NAME_MAX + 1])
 {
-	return snprintf(out, KV_NAME_MAX + 1, "%s-%s", tenant->name,
-			store->name) <= KV_NAME_MAX;
+	return snprintf(out, KV_NAME_MAX + 1, "%s-%s", tenant->name, name) <=
+	       KV_NAME_MAX;
 }
 
 /* Its index, -1: there is none. */
@@ -50,6 +50,63 @@ is_listed(const struct service_settings *settings, const char *name)
 			return true;
 	return false;
 }
+
+/* ---- their names --------------------------------------------------------- */
+
+static bool
+is_noted(const struct tenant_state *state, const char *name)
+{
+	for (unsigned i = 0; i < state->own_store_count; i++)
+		if (!strcmp(state->own_stores[i], name))
+			return true;
+	return false;
+}
+
+static void
+check_names(const struct tenant_state *state,
+	    const struct service_settings *settings,
+	    struct complaints *complaints)
+{
+	unsigned count = state->own_store_count;
+
+	for (unsigned i = 0; i < settings->own_store_count; i++)
+		count += !is_noted(state, settings->own_stores[i].name);
+	if (count > OWN_STORES_MAX)
+		complain(complaints, config_file, 0,
+			 "with those of its versions before it would have %u "
+			 "stores, the limit is %d: a purge forgets them",
+			 count, OWN_STORES_MAX);
+}
+
+enum err
+tenant_note_stores(const struct deploys *deploys, struct tenant *tenant,
+		   const struct service_settings *settings,
+		   struct complaints *complaints)
+{
+	struct tenant_state *state = tenant->state;
+	unsigned before = state->own_store_count;
+	enum err err = ERR_OK;
+
+	for (unsigned i = 0; i < settings->own_store_count; i++) {
+		const char *name = settings->own_stores[i].name;
+
+		if (is_noted(state, name))
+			continue;
+		if (state->own_store_count == OWN_STORES_MAX)
+			return ERR_BAD;
+		snprintf(state->own_stores[state->own_store_count++],
+			 sizeof(state->own_stores[0]), "%s", name);
+	}
+	if (state->own_store_count > before)
+		err = deploy_state_write(deploys, tenant);
+	if (err)
+		complain(complaints, NULL, 0,
+			 "the names of its stores cannot be written: %s",
+			 err_text(err));
+	return err;
+}
+
+/* ---- what is wrong with them --------------------------------------------- */
 
 static void
 check_open_store(const struct deploys *deploys, unsigned index,
@@ -94,7 +151,7 @@ tenant_check_stores(const struct deploys *deploys, const struct tenant *tenant,
 		const struct config_store *store = &settings->own_stores[i];
 		int index;
 
-		if (!store_name(tenant, store, name)) {
+		if (!store_name(tenant, store->name, name)) {
 			complain(complaints, config_file, 0,
 				 "store %s: with the service's name it is "
 				 "longer than %d bytes",
@@ -112,12 +169,15 @@ tenant_check_stores(const struct deploys *deploys, const struct tenant *tenant,
 			check_open_store(deploys, (unsigned)index, store,
 					 complaints);
 	}
+	check_names(tenant->state, settings, complaints);
 	if (wanted > CONFIG_STORES_MAX)
 		complain(complaints, config_file, 0,
 			 "with its stores the daemon would have %u, the limit "
 			 "is %d",
 			 wanted, CONFIG_STORES_MAX);
 }
+
+/* ---- opening and showing them -------------------------------------------- */
 
 static enum err
 open_store(struct deploys *deploys, const char *name,
@@ -175,20 +235,15 @@ open_own_stores(struct deploys *deploys, struct tenant *tenant,
 
 	for (unsigned i = 0; i < settings->own_store_count; i++) {
 		const struct config_store *store = &settings->own_stores[i];
-		int index;
+		enum err err;
 
-		if (!store_name(tenant, store, name))
+		if (!store_name(tenant, store->name, name))
 			return ERR_BAD;
-		index = find_store(server, name, server->store_count);
-		if (index < 0) {
-			enum err err =
-				open_store(deploys, name, store, complaints);
-
-			if (err)
-				return err;
-			index = (int)server->store_count - 1;
-		}
-		tenant->state->own_stores |= UINT32_C(1) << index;
+		if (find_store(server, name, server->store_count) >= 0)
+			continue;
+		err = open_store(deploys, name, store, complaints);
+		if (err)
+			return err;
 	}
 	return ERR_OK;
 }
@@ -221,7 +276,7 @@ list_seen(const struct deploys *deploys, const struct tenant *tenant,
 	for (unsigned i = 0; i < settings->own_store_count; i++) {
 		const struct config_store *store = &settings->own_stores[i];
 
-		if (store_name(tenant, store, name))
+		if (store_name(tenant, store->name, name))
 			see(seen, server,
 			    find_store(server, name, server->store_count),
 			    store->name);
@@ -363,10 +418,32 @@ empty_store(struct kv *kv)
 			  kv_name(kv), err_text(err));
 }
 
-void
-tenant_empty_stores(const struct deploys *deploys, const struct tenant *tenant)
+static void
+purge_store(const struct deploys *deploys, const char *name)
 {
-	for (unsigned i = 0; i < CONFIG_STORES_MAX; i++)
-		if (tenant->state->own_stores & UINT32_C(1) << i)
-			empty_store(deploys->server->stores[i]);
+	const struct server *server = deploys->server;
+	int index = find_store(server, name, server->store_count);
+	char path[PATH_MAX];
+
+	/* The configuration has it by now. */
+	if (index >= 0 && (unsigned)index < server->config->store_count)
+		return;
+	if (index >= 0) {
+		empty_store(server->stores[index]);
+		return;
+	}
+	snprintf(path, sizeof(path), "%s/kv/%s", server->config->data_dir,
+		 name);
+	deploy_remove_tree(path);
+}
+
+void
+tenant_purge_stores(const struct deploys *deploys, const struct tenant *tenant)
+{
+	const struct tenant_state *state = tenant->state;
+	char name[KV_NAME_MAX + 1];
+
+	for (unsigned i = 0; i < state->own_store_count; i++)
+		if (store_name(tenant, state->own_stores[i], name))
+			purge_store(deploys, name);
 }
