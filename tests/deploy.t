@@ -359,6 +359,30 @@ subtest 'folders' => sub {
     is value('/shop/version'), 'by hand', 'and goes on';
 };
 
+subtest 'what was removed comes back when its folder changes' => sub {
+    my ($dir, $kept) = ("$server->{services}/gone", $server->dir . '/services/gone');
+    for my $purge (0, 1) {
+        Service::folder($dir, says("gone$purge"));
+        ok hup(qr/service deployed service=gone /), 'loaded';
+        is Service::admin($server, DELETE => "/v1/admin/services/gone?purge=$purge")->{status}, 204, "purge=$purge";
+        if ($purge) {
+            ok !-e "$kept/$_", "$_ is gone" for qw(sql.db versions);
+            is Service::admin($server, DELETE => '/v1/admin/services/gone?purge=1')->{status}, 404, 'once';
+        }
+        Service::folder("$server->{services}/beside", says("beside$purge"));
+        ok hup(qr/service deployed service=beside /), 'HUP';
+        is $server->get('/gone/version')->{status}, 404, 'does not bring it back';
+        is $server->restart, 0, 'restart';
+        is $server->get('/gone/version')->{status}, 404, 'nor does a start';
+    }
+    Service::folder($dir, says('again'));
+    ok hup(qr/service deployed service=gone /), 'a change does';
+    is value('/gone/version'), 'again', 'it answers';
+    is value('/gone/count'), '0', 'from nothing';
+    File::Path::remove_tree($dir, "$server->{services}/beside");
+    is Service::admin($server, DELETE => "/v1/admin/services/$_?purge=1")->{status}, 204, "$_ purged" for qw(gone beside);
+};
+
 subtest 'a start brings all of it up again' => sub {
     is Service::deploy($server, other => says('other'))->{status}, 200, 'a second service';
     is order(), 201, 'some data';

@@ -196,7 +196,7 @@ is_rest(const struct dirent *entry)
 }
 
 void
-deploy_remove_all(const struct deploys *deploys, const char *name)
+deploy_remove_rest(const struct deploys *deploys, const char *name)
 {
 	char path[PATH_MAX];
 	struct dirent **entries;
@@ -204,15 +204,14 @@ deploy_remove_all(const struct deploys *deploys, const char *name)
 
 	deploy_path(deploys, path, "%s", name);
 	count = scandir(path, &entries, is_rest, NULL);
+	if (count < 0)
+		return;
 	for (int i = 0; i < count; i++) {
 		deploy_path(deploys, path, "%s/%s", name, entries[i]->d_name);
 		deploy_remove_tree(path);
 		free(entries[i]);
 	}
-	if (count >= 0)
-		free(entries);
-	deploy_path(deploys, path, "%s", name);
-	deploy_remove_tree(path);
+	free(entries);
 }
 
 static int

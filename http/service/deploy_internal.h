@@ -89,9 +89,9 @@ MUST_CHECK enum err deploy_state_write(const struct deploys *deploys,
 				       const struct tenant *tenant);
 /* A folder or file and all that is in it; what cannot be removed is logged. */
 void deploy_remove_tree(const char *path);
-/* All that is kept of a name, with `current` last: as long as that is there, a
- * purge that is not done is known. */
-void deploy_remove_all(const struct deploys *deploys, const char *name);
+/* All that is kept of a name but `current`: as long as that is there, a purge
+ * that is not done is known. */
+void deploy_remove_rest(const struct deploys *deploys, const char *name);
 /* Versions that are too old. */
 void deploy_prune(const struct deploys *deploys, const struct tenant *tenant);
 /* Calls see() for the names of folders in path, by name; hidden ones are left
@@ -120,6 +120,9 @@ void tenant_close(struct tenant *tenant);
 MUST_CHECK enum err tenant_give_counters(const struct deploys *deploys,
 					 struct tenant *tenant,
 					 struct service *service);
+/* A purge would find something. */
+bool tenant_has_rest(const struct deploys *deploys,
+		     const struct tenant *tenant);
 /* Removed, and not used any more: closes it, and purges it where that was asked
  * for. */
 void tenant_finish(struct deploys *deploys, struct tenant *tenant);

@@ -34,7 +34,6 @@ purge_removed(struct deploys *deploys, const char *name)
 {
 	struct complaints complaints;
 	struct tenant *tenant;
-	char path[PATH_MAX];
 	enum err err;
 
 	complaints_init(&complaints);
@@ -42,8 +41,7 @@ purge_removed(struct deploys *deploys, const char *name)
 	complaints_fini(&complaints);
 	if (!tenant)
 		return ERR_FAULT;
-	deploy_path(deploys, path, "%s", name);
-	if (!tenant->state->closing && access(path, F_OK))
+	if (!tenant->state->closing && !tenant_has_rest(deploys, tenant))
 		return ERR_NOTFOUND;
 	tenant->state->purge = true;
 	err = deploy_state_write(deploys, tenant);

@@ -150,15 +150,42 @@ tenant_close(struct tenant *tenant)
 
 /* ---- the end ------------------------------------------------------------- */
 
+bool
+tenant_has_rest(const struct deploys *deploys, const struct tenant *tenant)
+{
+	char path[PATH_MAX];
+
+	if (tenant->state->purge || tenant->state->own_store_count ||
+	    tenant_has_database(deploys, tenant))
+		return true;
+	deploy_path(deploys, path, "%s/versions", tenant->name);
+	return !access(path, F_OK);
+}
+
+/*
+ * Where it came from service_dir, `current` stays, and says so: it would be
+ * loaded from there again, though its folder has not changed.
+ */
 static void
 purge(struct deploys *deploys, struct tenant *tenant)
 {
 	struct tenant_state *state = tenant->state;
+	char path[PATH_MAX];
 
 	tenant_purge_stores(deploys, tenant);
-	deploy_remove_all(deploys, tenant->name);
+	deploy_remove_rest(deploys, tenant->name);
 	/* The numbers of its versions go on while the process lives. */
-	*state = (struct tenant_state){ .last = state->last };
+	*state = (struct tenant_state){
+		.last = state->last,
+		.loaded = state->loaded,
+		.loaded_checksum = state->loaded_checksum,
+	};
+	if (state->loaded && deploy_state_write(deploys, tenant))
+		log_error("a purge cannot be noted service=%s", tenant->name);
+	if (!state->loaded) {
+		deploy_path(deploys, path, "%s", tenant->name);
+		deploy_remove_tree(path);
+	}
 	log_info("service purged service=%s", tenant->name);
 }
 
