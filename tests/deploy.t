@@ -149,6 +149,14 @@ subtest 'what is wrong is said with its place, and changes nothing' => sub {
     ok !-e $server->dir . '/services/shop/versions/3', 'no files are left';
 };
 
+subtest 'a name is one database' => sub {
+    for my $reply (check(main => \%shop), Service::deploy($server, main => \%shop)) {
+        Jackdaw::is_problem($reply, 422, 'invalid_service', 'a service cannot have that of one of the daemon');
+        like join(' ', mistakes($reply)), qr/database main: a service needs another name/, 'it is said';
+    }
+    ok !-e $server->dir . '/services/main', 'nothing is left';
+};
+
 subtest 'all mistakes are said at once' => sub {
     my @mistakes = mistakes(check(shop => { %$before,
         'b.sql' => "-- GET /b\nSELECT a FROM orders;\n\n-- GET /c\nSELECT b FROM orders;\n",
@@ -443,6 +451,21 @@ subtest 'a deploy that a crash has interrupted' => sub {
     is $server->restart, 0, 'restart';
     is value('/half/version'), 'one', 'on a schema that is ahead of it';
     is remove('half')->{status}, 204, 'removed';
+};
+
+subtest 'a start finds a name that the configuration has taken' => sub {
+    is Service::deploy($server, taken => says('taken'))->{status}, 200, 'a service';
+    Service::folder("$server->{services}/fresh", says('fresh'));
+    is $server->restart(args => [ map { ('--set', "database.$_.max_size=16M") } qw(main taken fresh) ]), 0,
+        'databases of the same names';
+    like $server->log, qr/service taken: .*needs another name(?s:.*)service fresh: .*needs another name/, 'it is said';
+    is $server->get("/$_/version")->{status}, 404, "$_ is not served" for qw(taken fresh);
+    is Service::sql($server, taken => 'SELECT count(*) FROM sqlite_master')->{rows}[0][0], 0, 'the database is the daemon\'s';
+    is value('/shop/version'), 'changed', 'the others are served';
+    File::Path::remove_tree("$server->{services}/fresh");
+    is $server->restart(args => []), 0, 'without them';
+    is value('/taken/version'), 'taken', 'it is brought up again';
+    is remove('taken')->{status}, 204, 'removed';
 };
 
 subtest 'one that cannot be brought up leaves the others alone' => sub {

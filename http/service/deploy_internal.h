@@ -107,6 +107,11 @@ struct tenant *tenant_find(const struct deploys *deploys, const char *name);
 /* The same; made if needed, with its state from the disk. NULL: complained. */
 struct tenant *tenant_get(struct deploys *deploys, const char *name,
 			  struct complaints *complaints);
+/* A database of the configuration has the name: /v1/sql and metrics would mean
+ * two by it. */
+void tenant_check_name(const struct deploys *deploys,
+		       const struct tenant *tenant,
+		       struct complaints *complaints);
 /* Its database is there, open or not. */
 bool tenant_has_database(const struct deploys *deploys,
 			 const struct tenant *tenant);

@@ -82,6 +82,7 @@ bring_up_attempt(struct attempt *attempt)
 		err = migrate_again(attempt);
 	if (err)
 		return err;
+	tenant_check_name(deploys, tenant, attempt->complaints);
 	tenant_check_stores(deploys, tenant, &attempt->service->spec.settings,
 			    attempt->complaints);
 	service_prepare(attempt->service, tenant->sql, attempt->complaints);

@@ -198,6 +198,7 @@ check_all(struct attempt *attempt)
 	const struct service_spec *spec = &attempt->service->spec;
 	enum err err;
 
+	tenant_check_name(attempt->deploys, tenant, attempt->complaints);
 	tenant_check_stores(attempt->deploys, tenant, &spec->settings,
 			    attempt->complaints);
 	if (tenant_has_database(attempt->deploys, tenant)) {

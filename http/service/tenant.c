@@ -98,6 +98,20 @@ tenant_destroy(struct tenant *tenant)
 	free(tenant);
 }
 
+void
+tenant_check_name(const struct deploys *deploys, const struct tenant *tenant,
+		  struct complaints *complaints)
+{
+	const struct config *config = deploys->server->config;
+
+	for (unsigned i = 0; i < config->database_count; i++)
+		if (!strcmp(config->databases[i].name, tenant->name))
+			complain(complaints, NULL, 0,
+				 "the daemon has a database %s: a service "
+				 "needs another name",
+				 tenant->name);
+}
+
 /* ---- the database -------------------------------------------------------- */
 
 bool
