@@ -115,6 +115,21 @@ subtest 'who waits for a turn holds no thread' => sub {
     is $server->get('/gone/x')->{status}, 404, 'one whose client has left meanwhile is not begun';
 };
 
+subtest 'what was answered 500 has not happened, nor will it' => sub {
+    my $says = sub { return { 'a.sql' => "-- GET /v\n-- reply: value\nSELECT '$_[0]';\n" } };
+    is Service::deploy($server, shop => $says->($_))->{status}, 200, $_ for qw(one two);
+    my %calls = (rollback => [ POST => '/v1/admin/services/shop?op=rollback' ], removal => [ DELETE => '/v1/admin/services/shop' ]);
+    for my $what (sort keys %calls) {
+        # After `current` was renamed.
+        rule('fsync EIO services/shop$');
+        is Service::admin($server, @{ $calls{$what} })->{status}, 500, "a $what whose sync fails";
+        is $server->get('/shop/v')->{content}, 'two', 'the version of before is in force';
+        rule('');
+        is $server->restart, 0, 'restart';
+        is $server->get('/shop/v')->{content}, 'two', 'so it is at the next start';
+    }
+};
+
 is $server->stop, 0, 'the daemon ends well';
 
 # ---- HUP --------------------------------------------------------------------

@@ -302,14 +302,11 @@ swap_in(struct attempt *attempt, uint64_t version, bool loaded,
 		return ERR_OK;
 	if (catalog)
 		catalog_destroy(catalog);
-	*tenant->state = before;
 	/* The number is not used again: it may be on the disk as the one in
 	 * force, if that cannot be taken back. */
-	tenant->state->last = version;
-	if (catalog && deploy_state_write(attempt->deploys, tenant))
-		log_error("the version in force cannot be written service=%s",
-			  tenant->name);
-	else
+	before.last = version;
+	*tenant->state = before;
+	if (!catalog || deploy_state_restore(attempt->deploys, tenant, &before))
 		remove_version(attempt, version);
 	return err;
 }
@@ -428,8 +425,10 @@ roll_back_attempt(struct attempt *attempt)
 	if (!err)
 		return ERR_OK;
 	*tenant->state = before;
-	if (catalog)
+	if (catalog) {
 		catalog_destroy(catalog);
+		(void)deploy_state_restore(attempt->deploys, tenant, &before);
+	}
 	return err;
 }
 

@@ -170,6 +170,18 @@ deploy_state_write(const struct deploys *deploys, const struct tenant *tenant)
 	return err;
 }
 
+bool
+deploy_state_restore(const struct deploys *deploys, struct tenant *tenant,
+		     const struct tenant_state *before)
+{
+	*tenant->state = *before;
+	if (!deploy_state_write(deploys, tenant))
+		return true;
+	log_error("the version in force cannot be written service=%s",
+		  tenant->name);
+	return false;
+}
+
 /* ---- folders ------------------------------------------------------------- */
 
 static int

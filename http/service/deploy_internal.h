@@ -87,6 +87,10 @@ MUST_CHECK enum err deploy_state_read(const struct deploys *deploys,
 				      struct tenant_state *state);
 MUST_CHECK enum err deploy_state_write(const struct deploys *deploys,
 				       const struct tenant *tenant);
+/* The state of before, after an error: what was written, or was not quite, may
+ * be on the disk. False: it may still be; logged. */
+bool deploy_state_restore(const struct deploys *deploys, struct tenant *tenant,
+			  const struct tenant_state *before);
 /* A folder or file and all that is in it; what cannot be removed is logged. */
 void deploy_remove_tree(const char *path);
 /* All that is kept of a name but `current`: as long as that is there, a purge

@@ -76,7 +76,7 @@ deploys_remove(struct deploys *deploys, const char *name, bool purge)
 	tenant->state->purge = purge;
 	err = deploy_state_write(deploys, tenant);
 	if (err) {
-		*tenant->state = before;
+		(void)deploy_state_restore(deploys, tenant, &before);
 		catalog_destroy(catalog);
 		return err;
 	}
