@@ -482,6 +482,31 @@ subtest 'one that cannot be brought up leaves the others alone' => sub {
     Jackdaw::is_problem(Service::deploy($server, other => says('x')), 422, 'invalid_service', 'it is not written over');
 };
 
+subtest 'one that cannot be brought up can be rolled back, and removed' => sub {
+    for my $way (\&rollback, \&remove) {
+        is Service::deploy($server, torn => says($_))->{status}, 200, $_ for qw(first second);
+        $server->stop;
+        my ($newest) = sort { $b <=> $a } map { m{/(\d+)$} } glob $server->dir . '/services/torn/versions/*';
+        open my $out, '>', $server->dir . "/services/torn/versions/$newest/a.sql" or die $!;
+        print $out "damaged\n";
+        close $out;
+        $server->restart;
+        is $server->get('/torn/version')->{status}, 404, 'it is not brought up';
+        my $reply = $way->('torn');
+        if ($way == \&rollback) {
+            is $reply->{status}, 200, 'rolled back' or diag $reply->{content};
+            is value('/torn/version'), 'first', 'the version before answers';
+            is order(), 201, 'and others write';
+            next;
+        }
+        is $reply->{status}, 204, 'removed' or diag $reply->{content};
+        $server->restart;
+        unlike $server->log, qr/service=torn/, 'the next start does not try it';
+        is Service::deploy($server, torn => says('third'))->{status}, 200, 'and it can be deployed';
+        is value('/torn/version'), 'third', 'again';
+    }
+};
+
 is $server->stop, 0, 'the daemon ends well';
 
 done_testing;

@@ -404,20 +404,43 @@ pop_version(struct tenant_state *state)
 	state->deployed_ms = clock_wall_ms();
 }
 
+/* The version before: all that can be found out. Its database may not be open,
+ * where the one in force could not be brought up. */
+static enum err
+check_before(struct attempt *attempt)
+{
+	struct deploys *deploys = attempt->deploys;
+	struct tenant *tenant = attempt->tenant;
+	const struct service_settings *settings;
+	enum err err = deploy_read_version(attempt, tenant->state->history[1]);
+
+	if (err)
+		return err;
+	settings = &attempt->service->spec.settings;
+	err = tenant_open(deploys, tenant, settings, attempt->complaints);
+	if (err)
+		return err;
+	tenant_check_name(deploys, tenant, attempt->complaints);
+	tenant_check_stores(deploys, tenant, settings, attempt->complaints);
+	service_prepare(attempt->service, tenant->sql, attempt->complaints);
+	if (attempt->complaints->errors)
+		return ERR_BAD;
+	return tenant_note_stores(deploys, tenant, settings,
+				  attempt->complaints);
+}
+
 static enum err
 roll_back_attempt(struct attempt *attempt)
 {
 	struct tenant *tenant = attempt->tenant;
-	struct tenant_state before = *tenant->state;
+	struct tenant_state before;
 	struct catalog *catalog = NULL;
 	unsigned migrations;
-	enum err err = deploy_read_version(attempt, before.history[1]);
+	enum err err = check_before(attempt);
 
 	if (err)
 		return err;
-	service_prepare(attempt->service, tenant->sql, attempt->complaints);
-	if (attempt->complaints->errors)
-		return ERR_BAD;
+	before = *tenant->state;
 	pop_version(tenant->state);
 	err = deploy_make_ready(attempt, &catalog);
 	if (!err)
@@ -441,11 +464,12 @@ deploys_rollback(struct deploys *deploys, const char *name, uint64_t *version,
 				   .complaints = complaints };
 	enum err err;
 
-	if (!swap_current(deploys, name) || attempt.tenant->state->count < 2)
+	if (!attempt.tenant || attempt.tenant->state->count < 2)
 		return ERR_NOTFOUND;
 	err = roll_back_attempt(&attempt);
 	if (err) {
 		service_destroy(attempt.service);
+		close_unused(deploys, attempt.tenant);
 		return err;
 	}
 	*version = attempt.tenant->state->history[0];

@@ -58,6 +58,19 @@ purge_removed(struct deploys *deploys, const char *name)
 	return ERR_OK;
 }
 
+/* What goes on without it; NULL where it was not brought up: then there is
+ * nothing to publish. */
+static enum err
+prepare_without(struct deploys *deploys, struct tenant *tenant,
+		struct catalog **catalog)
+{
+	*catalog = NULL;
+	if (!swap_current(deploys, tenant->name))
+		return ERR_OK;
+	*catalog = swap_prepare(deploys, tenant, NULL);
+	return *catalog ? ERR_OK : ERR_NOMEM;
+}
+
 enum err
 deploys_remove(struct deploys *deploys, const char *name, bool purge)
 {
@@ -66,23 +79,27 @@ deploys_remove(struct deploys *deploys, const char *name, bool purge)
 	struct catalog *catalog;
 	enum err err;
 
-	if (!swap_current(deploys, name))
+	if (!tenant || !tenant->state->count)
 		return purge ? purge_removed(deploys, name) : ERR_NOTFOUND;
-	catalog = swap_prepare(deploys, tenant, NULL);
-	if (!catalog)
-		return ERR_NOMEM;
+	err = prepare_without(deploys, tenant, &catalog);
+	if (err)
+		return err;
 	before = *tenant->state;
 	tenant->state->count = 0;
 	tenant->state->purge = purge;
 	err = deploy_state_write(deploys, tenant);
 	if (err) {
 		(void)deploy_state_restore(deploys, tenant, &before);
-		catalog_destroy(catalog);
+		if (catalog)
+			catalog_destroy(catalog);
 		return err;
 	}
 	tenant->state->closing = true;
 	log_info("service removed service=%s", name);
-	swap_publish(deploys, tenant, catalog);
+	if (catalog)
+		swap_publish(deploys, tenant, catalog);
+	else
+		swap_reap(deploys);
 	deploy_prune(deploys, tenant);
 	wait_finished(deploys, tenant);
 	return ERR_OK;
