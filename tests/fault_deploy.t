@@ -130,7 +130,41 @@ subtest 'what was answered 500 has not happened, nor will it' => sub {
     }
 };
 
+subtest 'a purge that fails is not answered 204' => sub {
+    my %kept = (
+        'service.conf' => qq(store cart { kind = durable max_size = "16M" }\n),
+        'a.sql' => "-- GET /cart/{k}\n-- reply: one\nSELECT kv_get('cart', :k) AS mine;\n",
+    );
+    is Service::deploy($server, kept => \%kept)->{status}, 200, 'a service with a store';
+    is $server->put('/v1/kv/kept-cart/a', 'v')->{status}, 201, 'a key';
+    rule('pwrite ENOSPC kept-cart/data.mdb');
+    my $reply = Service::admin($server, DELETE => '/v1/admin/services/kept?purge=1');
+    is $reply->{status}, 507, 'its store cannot be emptied';
+    like $reply->{content}, qr/out of service, but not all of it could be purged/, 'it is said';
+    is $server->get('/kept/cart/a')->{status}, 404, 'it is out of service';
+    $reply = Service::admin($server, DELETE => '/v1/admin/services/kept?purge=1');
+    is $reply->{status}, 507, 'another purge fails as well';
+    rule('');
+    is Service::admin($server, DELETE => '/v1/admin/services/kept?purge=1')->{status}, 204, 'and goes well when it can';
+    is $server->get('/v1/kv/kept-cart/a')->{status}, 404, 'the key is gone';
+    ok !-e $server->dir . '/services/kept', 'so is the rest';
+};
+
 is $server->stop, 0, 'the daemon ends well';
+
+subtest 'no descriptor is no mistake in a service' => sub {
+    my $few = Service::start({ options(), nofile => 64 });
+    my $connection = $few->connect(address => Service::admin_address($few));
+    is $connection->request(GET => '/livez')->{status}, 200, 'an administrator is in early';
+    my @crowd = map { $few->raw_connect } 1 .. 200;
+    ok $few->wait_until(10, sub { $few->descriptors >= 63 }), 'others have the rest' or diag $few->descriptors;
+    my $reply = $connection->request(PUT => '/v1/admin/services/some',
+        content => '{"files":{"a.sql":"-- GET /x\nSELECT 1 AS x;\n"}}', headers => { 'Content-Type' => 'application/json' });
+    is $reply->{status}, 500, 'the deploy is not refused as wrong' or diag $reply->{content};
+    @crowd = ();
+    ok $few->wait_until(10, sub { Service::deploy($few, some => \%without)->{status} == 200 }), 'and goes well later';
+    is $few->stop, 0, 'the end';
+};
 
 # ---- HUP --------------------------------------------------------------------
 

@@ -388,7 +388,7 @@ static void
 run_remove(struct call *call)
 {
 	call->err = deploys_remove(deploys_of(call->request), call->name,
-				   call->purge);
+				   call->purge, &call->complaints);
 }
 
 void

@@ -98,12 +98,12 @@ deploys_check(struct deploys *deploys, struct service_files *files,
 {
 	struct attempt attempt = { .deploys = deploys,
 				   .complaints = complaints };
-	enum err err;
+	enum err err =
+		tenant_get(deploys, files->name, &attempt.tenant, complaints);
 
-	attempt.tenant = tenant_get(deploys, files->name, complaints);
-	if (!attempt.tenant) {
+	if (err) {
 		service_files_fini(files);
-		return ERR_BAD;
+		return err;
 	}
 	err = attempt_check(&attempt, files);
 	if (!err)
@@ -233,18 +233,6 @@ deploy_make_ready(struct attempt *attempt, struct catalog **catalog)
 	return ERR_OK;
 }
 
-static enum err
-write_state(struct attempt *attempt)
-{
-	enum err err = deploy_state_write(attempt->deploys, attempt->tenant);
-
-	if (err)
-		complain(attempt->complaints, NULL, 0,
-			 "which version is in force cannot be written: %s",
-			 err_text(err));
-	return err;
-}
-
 /*
  * The files are on the disk. First the new version is noted as the one in
  * force, then the database is migrated: a start after a crash between the two
@@ -258,7 +246,8 @@ put_in_force(struct attempt *attempt, const struct service_spec *spec,
 {
 	struct tenant *tenant = attempt->tenant;
 	struct sql_error error = { .offset = -1 };
-	enum err err = write_state(attempt);
+	enum err err =
+		deploy_state_put(attempt->deploys, tenant, attempt->complaints);
 
 	if (err)
 		return err;
@@ -347,12 +336,12 @@ deploy_files(struct deploys *deploys, struct service_files *files, bool loaded,
 	const struct service *current = swap_current(deploys, files->name);
 	struct attempt attempt = { .deploys = deploys,
 				   .complaints = complaints };
-	enum err err;
+	enum err err =
+		tenant_get(deploys, files->name, &attempt.tenant, complaints);
 
-	attempt.tenant = tenant_get(deploys, files->name, complaints);
-	if (!attempt.tenant) {
+	if (err) {
 		service_files_fini(files);
-		return ERR_BAD;
+		return err;
 	}
 	if (current && are_same(&current->files, files)) {
 		*outcome = (struct deploy_outcome){ .version = current->version,

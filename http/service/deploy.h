@@ -91,8 +91,9 @@ MUST_CHECK enum err deploys_rollback(struct deploys *deploys, const char *name,
 				     struct complaints *complaints);
 /* Out of service when it returns. Its database stays in data_dir unless purge,
  * which also empties its own stores. The database is closed, and purged, when
- * the last request of the service has ended. */
+ * the last request of the service has ended. On an error of the purge the rest
+ * of it is left for the next start, or another call. */
 MUST_CHECK enum err deploys_remove(struct deploys *deploys, const char *name,
-				   bool purge);
+				   bool purge, struct complaints *complaints);
 
 #endif

@@ -170,6 +170,19 @@ deploy_state_write(const struct deploys *deploys, const struct tenant *tenant)
 	return err;
 }
 
+enum err
+deploy_state_put(const struct deploys *deploys, const struct tenant *tenant,
+		 struct complaints *complaints)
+{
+	enum err err = deploy_state_write(deploys, tenant);
+
+	if (err)
+		complain(complaints, NULL, 0,
+			 "which version is in force cannot be written: %s",
+			 err_text(err));
+	return err;
+}
+
 bool
 deploy_state_restore(const struct deploys *deploys, struct tenant *tenant,
 		     const struct tenant_state *before)
@@ -207,23 +220,30 @@ is_rest(const struct dirent *entry)
 	       strcmp(entry->d_name, "current");
 }
 
-void
+enum err
 deploy_remove_rest(const struct deploys *deploys, const char *name)
 {
 	char path[PATH_MAX];
 	struct dirent **entries;
 	int count;
+	bool gone = true;
 
 	deploy_path(deploys, path, "%s", name);
 	count = scandir(path, &entries, is_rest, NULL);
 	if (count < 0)
-		return;
+		return errno == ENOENT ? ERR_OK : err_from_errno(errno);
 	for (int i = 0; i < count; i++) {
 		deploy_path(deploys, path, "%s/%s", name, entries[i]->d_name);
 		deploy_remove_tree(path);
+		gone = gone && access(path, F_OK);
 		free(entries[i]);
 	}
 	free(entries);
+	if (!gone)
+		return ERR_IO;
+	/* Before `current` goes. */
+	deploy_path(deploys, path, "%s", name);
+	return files_sync_dir(path);
 }
 
 static int

@@ -50,6 +50,7 @@ struct tenant_state {
 	bool sees_old_stores;
 	/* Removed, but requests of it run. */
 	bool closing, purge;
+	enum err purge_err; /* why the last try failed */
 };
 
 struct deploys {
@@ -70,7 +71,6 @@ struct deploys {
 	ck_stack_entry_t *backlog; /* oldest first */
 	struct slow_job job;
 	struct tenant *tenants;
-	unsigned tenant_count;
 	bool started; /* what was in force before is up again */
 	/* As they were opened, by index in server->stores. */
 	struct config_store stores[CONFIG_STORES_MAX];
@@ -87,6 +87,10 @@ MUST_CHECK enum err deploy_state_read(const struct deploys *deploys,
 				      struct tenant_state *state);
 MUST_CHECK enum err deploy_state_write(const struct deploys *deploys,
 				       const struct tenant *tenant);
+/* The same, with a complaint. */
+MUST_CHECK enum err deploy_state_put(const struct deploys *deploys,
+				     const struct tenant *tenant,
+				     struct complaints *complaints);
 /* The state of before, after an error: what was written, or was not quite, may
  * be on the disk. False: it may still be; logged. */
 bool deploy_state_restore(const struct deploys *deploys, struct tenant *tenant,
@@ -95,7 +99,8 @@ bool deploy_state_restore(const struct deploys *deploys, struct tenant *tenant,
 void deploy_remove_tree(const char *path);
 /* All that is kept of a name but `current`: as long as that is there, a purge
  * that is not done is known. */
-void deploy_remove_rest(const struct deploys *deploys, const char *name);
+MUST_CHECK enum err deploy_remove_rest(const struct deploys *deploys,
+				       const char *name);
 /* Versions that are too old. */
 void deploy_prune(const struct deploys *deploys, const struct tenant *tenant);
 /* Calls see() for the names of folders in path, by name; hidden ones are left
@@ -108,9 +113,11 @@ MUST_CHECK enum err deploy_each_folder(const char *path,
 
 /* NULL: there is none. */
 struct tenant *tenant_find(const struct deploys *deploys, const char *name);
-/* The same; made if needed, with its state from the disk. NULL: complained. */
-struct tenant *tenant_get(struct deploys *deploys, const char *name,
-			  struct complaints *complaints);
+/* The same; made if needed, with its state from the disk. ERR_BAD: that is
+ * damaged. Complains. */
+MUST_CHECK enum err tenant_get(struct deploys *deploys, const char *name,
+			       struct tenant **out,
+			       struct complaints *complaints);
 /* A database of the configuration has the name: /v1/sql and metrics would mean
  * two by it. */
 void tenant_check_name(const struct deploys *deploys,
@@ -133,7 +140,7 @@ MUST_CHECK enum err tenant_give_counters(const struct deploys *deploys,
 bool tenant_has_rest(const struct deploys *deploys,
 		     const struct tenant *tenant);
 /* Removed, and not used any more: closes it, and purges it where that was asked
- * for. */
+ * for. A purge that fails stays to be done, and purge_err says why. */
 void tenant_finish(struct deploys *deploys, struct tenant *tenant);
 void tenant_destroy(struct tenant *tenant);
 
@@ -163,8 +170,8 @@ void tenant_show_stores(const struct deploys *deploys,
 			const struct service_settings *settings, bool only);
 /* Deletes what is in its own: of those that are open the keys, else all of
  * it. */
-void tenant_purge_stores(const struct deploys *deploys,
-			 const struct tenant *tenant);
+MUST_CHECK enum err tenant_purge_stores(const struct deploys *deploys,
+					const struct tenant *tenant);
 
 /* ---- deploy_try.c -------------------------------------------------------- */
 

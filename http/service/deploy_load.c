@@ -107,20 +107,20 @@ bring_up(void *arg, const char *name)
 	struct complaints complaints;
 	struct attempt attempt = { .deploys = loading->deploys,
 				   .complaints = &complaints };
-	enum err err = ERR_BAD;
+	enum err err;
 
 	if (!service_name_is_good(bytes_of(name)))
 		return;
 	complaints_init(&complaints);
-	attempt.tenant = tenant_get(loading->deploys, name, &complaints);
-	if (attempt.tenant && !attempt.tenant->state->count) {
+	err = tenant_get(loading->deploys, name, &attempt.tenant, &complaints);
+	if (!err && !attempt.tenant->state->count) {
 		complaints_fini(&complaints);
 		/* It was removed; its database is still there, or a crash came
 		 * before its purge. */
 		tenant_finish(loading->deploys, attempt.tenant);
 		return;
 	}
-	if (attempt.tenant)
+	if (!err)
 		err = bring_up_attempt(&attempt);
 	if (err) {
 		loading->good = false;
@@ -154,13 +154,10 @@ bring_up_all(struct loading *loading)
 /* ---- the folders of service_dir ------------------------------------------ */
 
 static bool
-is_new(struct deploys *deploys, const struct service_files *files,
-       struct complaints *complaints)
+is_new(const struct tenant *tenant, const struct service_files *files)
 {
-	struct tenant *tenant = tenant_get(deploys, files->name, complaints);
-
-	return tenant && (!tenant->state->loaded ||
-			  tenant->state->loaded_checksum != files->checksum);
+	return !tenant->state->loaded ||
+	       tenant->state->loaded_checksum != files->checksum;
 }
 
 static enum err
@@ -168,10 +165,13 @@ load_files(struct loading *loading, struct service_files *files,
 	   struct complaints *complaints)
 {
 	struct deploy_outcome outcome;
+	struct tenant *tenant;
+	enum err err =
+		tenant_get(loading->deploys, files->name, &tenant, complaints);
 
-	if (!is_new(loading->deploys, files, complaints)) {
+	if (err || !is_new(tenant, files)) {
 		service_files_fini(files);
-		return complaints->errors ? ERR_BAD : ERR_OK;
+		return err;
 	}
 	return deploy_files(loading->deploys, files, true, &outcome,
 			    complaints);

@@ -28,23 +28,35 @@ wait_finished(struct deploys *deploys, const struct tenant *tenant)
 			 tenant->name);
 }
 
+/* What became of a purge, if that is over. */
+static enum err
+purge_outcome(const struct tenant *tenant, struct complaints *complaints)
+{
+	const struct tenant_state *state = tenant->state;
+
+	if (state->closing || !state->purge)
+		return ERR_OK;
+	complain(complaints, NULL, 0,
+		 "it is out of service, but not all of it could be purged: %s; "
+		 "the next start tries again, and so does another purge",
+		 err_text(state->purge_err));
+	return state->purge_err;
+}
+
 /* Removed before; what was kept then goes now. */
 static enum err
-purge_removed(struct deploys *deploys, const char *name)
+purge_removed(struct deploys *deploys, const char *name,
+	      struct complaints *complaints)
 {
-	struct complaints complaints;
 	struct tenant *tenant;
-	enum err err;
+	enum err err = tenant_get(deploys, name, &tenant, complaints);
 
-	complaints_init(&complaints);
-	tenant = tenant_get(deploys, name, &complaints);
-	complaints_fini(&complaints);
-	if (!tenant)
-		return ERR_FAULT;
+	if (err)
+		return err == ERR_BAD ? ERR_FAULT : err;
 	if (!tenant->state->closing && !tenant_has_rest(deploys, tenant))
 		return ERR_NOTFOUND;
 	tenant->state->purge = true;
-	err = deploy_state_write(deploys, tenant);
+	err = deploy_state_put(deploys, tenant, complaints);
 	if (tenant->state->closing && err) {
 		tenant->state->purge = false;
 		return err;
@@ -55,7 +67,7 @@ purge_removed(struct deploys *deploys, const char *name)
 		swap_reap(deploys);
 	else
 		tenant_finish(deploys, tenant);
-	return ERR_OK;
+	return purge_outcome(tenant, complaints);
 }
 
 /* What goes on without it; NULL where it was not brought up: then there is
@@ -72,7 +84,8 @@ prepare_without(struct deploys *deploys, struct tenant *tenant,
 }
 
 enum err
-deploys_remove(struct deploys *deploys, const char *name, bool purge)
+deploys_remove(struct deploys *deploys, const char *name, bool purge,
+	       struct complaints *complaints)
 {
 	struct tenant *tenant = tenant_find(deploys, name);
 	struct tenant_state before;
@@ -80,14 +93,15 @@ deploys_remove(struct deploys *deploys, const char *name, bool purge)
 	enum err err;
 
 	if (!tenant || !tenant->state->count)
-		return purge ? purge_removed(deploys, name) : ERR_NOTFOUND;
+		return purge ? purge_removed(deploys, name, complaints)
+			     : ERR_NOTFOUND;
 	err = prepare_without(deploys, tenant, &catalog);
 	if (err)
 		return err;
 	before = *tenant->state;
 	tenant->state->count = 0;
 	tenant->state->purge = purge;
-	err = deploy_state_write(deploys, tenant);
+	err = deploy_state_put(deploys, tenant, complaints);
 	if (err) {
 		(void)deploy_state_restore(deploys, tenant, &before);
 		if (catalog)
@@ -102,5 +116,5 @@ deploys_remove(struct deploys *deploys, const char *name, bool purge)
 		swap_reap(deploys);
 	deploy_prune(deploys, tenant);
 	wait_finished(deploys, tenant);
-	return ERR_OK;
+	return purge_outcome(tenant, complaints);
 }

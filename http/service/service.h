@@ -111,7 +111,6 @@ struct tenant {
 	char name[SERVICE_NAME_MAX + 1];
 	/* Changes only while no request can have a service of this name. */
 	struct sql *sql;
-	unsigned index;
 
 	/* Of who has the deploys' turn. */
 	struct tenant *next;

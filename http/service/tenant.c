@@ -46,19 +46,20 @@ create(const char *name)
 	return tenant;
 }
 
-struct tenant *
-tenant_get(struct deploys *deploys, const char *name,
+enum err
+tenant_get(struct deploys *deploys, const char *name, struct tenant **out,
 	   struct complaints *complaints)
 {
 	struct tenant *tenant = tenant_find(deploys, name);
 	enum err err;
 
+	*out = tenant;
 	if (tenant)
-		return tenant;
+		return ERR_OK;
 	tenant = create(name);
 	if (!tenant) {
 		complain(complaints, NULL, 0, "%s", err_text(ERR_NOMEM));
-		return NULL;
+		return ERR_NOMEM;
 	}
 	err = deploy_state_read(deploys, name, tenant->state);
 	if (err && err != ERR_NOTFOUND) {
@@ -67,12 +68,12 @@ tenant_get(struct deploys *deploys, const char *name,
 			 "cannot be read: %s",
 			 err_text(err));
 		tenant_destroy(tenant);
-		return NULL;
+		return err;
 	}
-	tenant->index = deploys->tenant_count++;
 	tenant->next = deploys->tenants;
 	deploys->tenants = tenant;
-	return tenant;
+	*out = tenant;
+	return ERR_OK;
 }
 
 static void
@@ -176,31 +177,49 @@ tenant_has_rest(const struct deploys *deploys, const struct tenant *tenant)
 	return !access(path, F_OK);
 }
 
-/*
- * Where it came from service_dir, `current` stays, and says so: it would be
- * loaded from there again, though its folder has not changed.
- */
-static void
-purge(struct deploys *deploys, struct tenant *tenant)
+/* Where it came from service_dir, `current` stays, and says so: it would be
+ * loaded from there again, though its folder has not changed. */
+static enum err
+note_purged(struct deploys *deploys, struct tenant *tenant)
 {
-	struct tenant_state *state = tenant->state;
+	struct tenant_state before = *tenant->state, *state = tenant->state;
 	char path[PATH_MAX];
+	enum err err;
 
-	tenant_purge_stores(deploys, tenant);
-	deploy_remove_rest(deploys, tenant->name);
 	/* The numbers of its versions go on while the process lives. */
 	*state = (struct tenant_state){
-		.last = state->last,
-		.loaded = state->loaded,
-		.loaded_checksum = state->loaded_checksum,
+		.last = before.last,
+		.loaded = before.loaded,
+		.loaded_checksum = before.loaded_checksum,
 	};
-	if (state->loaded && deploy_state_write(deploys, tenant))
-		log_error("a purge cannot be noted service=%s", tenant->name);
 	if (!state->loaded) {
 		deploy_path(deploys, path, "%s", tenant->name);
 		deploy_remove_tree(path);
+		return ERR_OK;
 	}
-	log_info("service purged service=%s", tenant->name);
+	err = deploy_state_write(deploys, tenant);
+	if (err)
+		*state = before;
+	return err;
+}
+
+static void
+purge(struct deploys *deploys, struct tenant *tenant)
+{
+	enum err err = tenant_purge_stores(deploys, tenant);
+	enum err other = deploy_remove_rest(deploys, tenant->name);
+
+	if (!err)
+		err = other;
+	if (!err)
+		err = note_purged(deploys, tenant);
+	if (err)
+		log_error("a purge has failed, the next start tries again "
+			  "service=%s error=\"%s\"",
+			  tenant->name, err_text(err));
+	else
+		log_info("service purged service=%s", tenant->name);
+	tenant->state->purge_err = err;
 }
 
 void

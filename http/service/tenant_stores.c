@@ -6,10 +6,12 @@
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "core/clock.h"
 #include "core/log.h"
 #include "http/service/deploy_internal.h"
+#include "storage/files.h"
 
 static const char config_file[] = "service.conf";
 
@@ -388,13 +390,16 @@ delete_keys(struct kv *kv, struct emptying *emptying)
 			;
 		TAKES_OVER(emptying);
 		err = write->item.err;
+		for (unsigned i = 0; i < write->count; i++)
+			if (!err && write->ops[i].err != ERR_NOTFOUND)
+				err = write->ops[i].err;
 	}
 	for (unsigned i = 0; i < write->count; i++)
 		free((void *)(uintptr_t)emptying->ops[i].key.data);
 	return err;
 }
 
-static void
+static enum err
 empty_store(struct kv *kv)
 {
 	struct emptying *emptying = calloc(1, sizeof(*emptying));
@@ -416,9 +421,10 @@ empty_store(struct kv *kv)
 	if (err)
 		log_error("a store cannot be emptied store=%s error=\"%s\"",
 			  kv_name(kv), err_text(err));
+	return err;
 }
 
-static void
+static enum err
 purge_store(const struct deploys *deploys, const char *name)
 {
 	const struct server *server = deploys->server;
@@ -427,23 +433,30 @@ purge_store(const struct deploys *deploys, const char *name)
 
 	/* The configuration has it by now. */
 	if (index >= 0 && (unsigned)index < server->config->store_count)
-		return;
-	if (index >= 0) {
-		empty_store(server->stores[index]);
-		return;
-	}
+		return ERR_OK;
+	if (index >= 0)
+		return empty_store(server->stores[index]);
 	snprintf(path, sizeof(path), "%s/kv/%s", server->config->data_dir,
 		 name);
+	if (access(path, F_OK))
+		return ERR_OK;
 	deploy_remove_tree(path);
+	return access(path, F_OK) ? files_sync_parent(path) : ERR_IO;
 }
 
-void
+enum err
 tenant_purge_stores(const struct deploys *deploys, const struct tenant *tenant)
 {
 	const struct tenant_state *state = tenant->state;
 	char name[KV_NAME_MAX + 1];
+	enum err err = ERR_OK;
 
-	for (unsigned i = 0; i < state->own_store_count; i++)
+	for (unsigned i = 0; i < state->own_store_count; i++) {
+		enum err other = ERR_OK;
+
 		if (store_name(tenant, state->own_stores[i], name))
-			purge_store(deploys, name);
+			other = purge_store(deploys, name);
+		err = err ? err : other;
+	}
+	return err;
 }
