@@ -152,6 +152,27 @@ subtest 'what asks for too much' => sub {
     cmp_ok $grown, '<', 100 << 20, sprintf 'it grew by %d KiB', $grown / 1024 if $slow == 1;
 };
 
+# What is sent has megabytes, so most of the time is JSON's, and some the client's.
+subtest 'values without end' => sub {
+    my $names = 'SELECT ' . join ', ', map { ":p$_" } 0 .. 127;
+    my $many  = join ',', map { qq("x$_":1) } 1 .. 250_000;
+    my $ours  = join ',', map { qq(":p$_":1) } 0 .. 127;
+    for (['first', "$many,$ours"], ['last', "$ours,$many"]) {
+        my ($name, $members) = @$_;
+        my $begin = time;
+        my $reply = $server->request(POST => '/v1/sql/main', timeout => 60,
+            content => qq({"sql":"$names","params":{$members}}), headers => ['Content-Type' => 'application/json']);
+        my $took    = time - $begin;
+        my $problem = is_problem($reply, 400, 'bad_request', "names that are not in it, $name");
+        like $problem->{detail}, qr/"x\d+" is not in the statement/, 'one is said';
+        cmp_ok $took, '<', 5 * $slow, sprintf 'in time: %.1f s', $took;
+    }
+    my $names_4 = join ',', map { my $p = $_; map { qq("${_}p$p":1) } '', ':', '@', '$' } 0 .. 127;
+    like $server->request(POST => '/v1/sql/main', content => qq({"sql":"$names","params":{$names_4}}),
+        headers => ['Content-Type' => 'application/json'])->{content}, qr/is not in the statement/, 'four for each';
+    is_well();
+};
+
 subtest 'schemas that trap whoever reads them' => sub {
     my @traps = (
         ['a trigger that fires itself',

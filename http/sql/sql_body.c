@@ -5,16 +5,11 @@
 #include "core/clock.h"
 #include "core/units.h"
 #include "http/sql/sql_call.h"
-#include "http/sql/sql_json.h"
 #include "http/sql/sql_reply.h"
 
-enum {
-	/* Bytes of a client's own name that a message repeats. */
-	NAME_SHOWN = 64,
-	/* Longer bodies take longer to parse than a worker should stay away
-	 * from its connections: about 10 MB a second in the worst case. */
-	BODY_LONG = 16 << 10,
-};
+/* Longer bodies take longer to parse than a worker should stay away from its
+ * connections: about 10 MB a second in the worst case. */
+enum { BODY_LONG = 16 << 10 };
 
 static bool
 bad(struct sql_call *call, const char *what)
@@ -103,7 +98,7 @@ say_overflow(struct sql_call *call, struct bytes text,
 		sql_error_set(&call->error, ERR_BAD,
 			      "params: \"%.*s\" does not fit 64 bits: send it "
 			      "as a string or as a real number",
-			      NAME_SHOWN, name);
+			      CALL_NAME_SHOWN, name);
 	else if (found)
 		sql_error_set(
 			&call->error, ERR_BAD,
@@ -286,196 +281,4 @@ call_read_body(struct sql_call *call)
 	if (!json_read_names(&call->body, root, "statements timeout limit"))
 		return bad(call, call->body.wrong);
 	return read_statements(call, list);
-}
-
-/* ---- parameters --------------------------------------------------------- */
-
-/* A parameter as its statement or the client calls it. */
-struct place {
-	unsigned number;  /* from 1 */
-	const char *name; /* NULL: it has none */
-};
-
-static bool
-wrong_value(struct sql_call *call, struct place place, const char *what)
-{
-	if (place.name)
-		sql_error_set(&call->error, ERR_BAD, "parameter \"%.*s\" %s",
-			      NAME_SHOWN, place.name, what);
-	else
-		sql_error_set(&call->error, ERR_BAD, "parameter number %u %s",
-			      place.number, what);
-	return false;
-}
-
-static bool
-read_value(struct sql_call *call, const json_t *json, struct place place,
-	   struct sql_value *value)
-{
-	if (sql_value_of_json(json, value))
-		return true;
-	if (json_is_array(json))
-		return wrong_value(call, place,
-				   "is an array: null, true, false, a number, "
-				   "a string or {\"base64\":\"...\"} is "
-				   "expected");
-	value->kind = json_is_string(json) ? SQL_TEXT : SQL_BLOB;
-	if (json_read_bytes(&call->body, (json_t *)(uintptr_t)json, "params",
-			    &value->bytes))
-		return true;
-	return wrong_value(call, place,
-			   "is an object, but not {\"base64\":\"...\"} with "
-			   "padded base64");
-}
-
-/* `:id`, `@id`, `$id` and `id` are the same to a client. */
-static const char *
-bare(const char *name)
-{
-	return name + (*name == ':' || *name == '@' || *name == '$');
-}
-
-/* By its name with or without a sign, or by its number where it has none. */
-static const json_t *
-find_member(const json_t *params, struct place place)
-{
-	char text[12];
-	const char *name;
-	json_t *member;
-
-	if (!place.name) {
-		snprintf(text, sizeof(text), "%u", place.number);
-		return json_object_get(params, text);
-	}
-	member = json_object_get(params, place.name);
-	if (member)
-		return member;
-	json_object_foreach((json_t *)(uintptr_t)params, name, member)
-	{
-		if (!strcmp(bare(name), place.name))
-			return member;
-	}
-	return NULL;
-}
-
-static struct place
-place_of(const struct sql_stmt *stmt, unsigned index)
-{
-	return (struct place){ index + 1,
-			       stmt ? sql_parameter_name(stmt, index) : NULL };
-}
-
-/* Each member must be a parameter, and the one that it was found for. */
-static bool
-none_is_surplus(struct sql_call *call, const json_t *params,
-		const struct sql_stmt *stmt, unsigned count)
-{
-	const char *name;
-	json_t *member;
-
-	json_object_foreach((json_t *)(uintptr_t)params, name, member)
-	{
-		bool used = false;
-
-		for (unsigned i = 0; i < count && !used; i++)
-			used = find_member(params, place_of(stmt, i)) == member;
-		if (!used)
-			return wrong_value(call, (struct place){ 0, name },
-					   "is not in the statement");
-	}
-	return true;
-}
-
-/* What is decoded where it stands can be read once: `:a` and `@a` are two
- * parameters with one member. */
-static const struct sql_value *
-value_of_same(const json_t *params, const struct sql_stmt *stmt,
-	      const struct sql_value *values, unsigned index)
-{
-	const json_t *member = find_member(params, place_of(stmt, index));
-
-	for (unsigned i = 0; json_is_object(member) && i < index; i++) {
-		if (find_member(params, place_of(stmt, i)) == member)
-			return &values[i];
-	}
-	return NULL;
-}
-
-static bool
-set_by_name(struct sql_call *call, const json_t *params,
-	    const struct sql_stmt *stmt, struct sql_value *values,
-	    unsigned count)
-{
-	for (unsigned i = 0; i < count; i++) {
-		struct place place = place_of(stmt, i);
-		const json_t *member = find_member(params, place);
-		const struct sql_value *same =
-			value_of_same(params, stmt, values, i);
-
-		if (!member)
-			return wrong_value(call, place, "has no value");
-		if (same)
-			values[i] = *same;
-		else if (!read_value(call, member, place, &values[i]))
-			return false;
-	}
-	return none_is_surplus(call, params, stmt, count);
-}
-
-static bool
-set_by_number(struct sql_call *call, const json_t *params,
-	      const struct sql_stmt *stmt, struct sql_value *values,
-	      unsigned count)
-{
-	size_t given = json_array_size(params);
-
-	if (given < count)
-		return wrong_value(call, place_of(stmt, (unsigned)given),
-				   "has no value");
-	if (given > count) {
-		sql_error_set(&call->error, ERR_BAD,
-			      "params has %zu values, the statement has %u "
-			      "parameters",
-			      given, count);
-		return false;
-	}
-	for (unsigned i = 0; i < count; i++) {
-		if (!read_value(call, json_array_get(params, i),
-				place_of(stmt, i), &values[i]))
-			return false;
-	}
-	return true;
-}
-
-/* {"base64"} is decoded where it stands, so this is done once. */
-bool
-call_set_values(struct sql_call *call, unsigned index,
-		const struct sql_stmt *stmt)
-{
-	const json_t *params = call->statements[index].params;
-	struct sql_op *op = &call->ops[index];
-	struct sql_value *values;
-	size_t count =
-		stmt ? sql_parameter_count(stmt) : json_array_size(params);
-
-	call->index = call->several ? (int)index : -1;
-	if (!stmt && json_is_object(params) && json_object_size(params))
-		return bad(call, "this statement needs what one before it "
-				 "makes, so its parameters are not known by "
-				 "name yet: give them as an array");
-	if (count > SQL_PARAMETERS_MAX) {
-		sql_error_set(&call->error, ERR_TOO_LARGE,
-			      "the statement has %zu parameters, the limit is "
-			      "%d",
-			      count, SQL_PARAMETERS_MAX);
-		return false;
-	}
-	values = calloc(count + 1, sizeof(*values));
-	if (!values)
-		return no_memory(call);
-	op->values = values;
-	op->value_count = (unsigned)count;
-	if (json_is_object(params))
-		return set_by_name(call, params, stmt, values, op->value_count);
-	return set_by_number(call, params, stmt, values, op->value_count);
 }

@@ -4,7 +4,8 @@
  * files that do it, in the order in which they do:
  *
  *	sql_api.c     takes the request, answers it
- *	sql_body.c    what it asks for: statements, parameters, bounds
+ *	sql_body.c    what it asks for: statements, bounds
+ *	sql_params.c  the values of their parameters
  *	sql_read.c    runs what reads, on a fiber or a slow thread
  *	sql_change.c  has the committer run what writes
  *
@@ -31,6 +32,8 @@ enum {
 	CALL_RESULT_MAX = 16 << 20, /* bytes of a reply that is made whole, and
 				       of a row of a stream */
 	CALL_DEPTH_MAX = 32,        /* of the request's JSON */
+	CALL_NAME_SHOWN = 64, /* bytes of a client's own name that a message
+				 repeats */
 };
 
 struct call_statement {
@@ -90,6 +93,9 @@ call_of(const struct request *request)
 
 /* Of the request's body. False: call->error, and index. */
 MUST_CHECK bool call_read_body(struct sql_call *call);
+
+/* ---- sql_params.c -------------------------------------------------------- */
+
 /*
  * Sets the statement's values from its params. stmt NULL: it cannot be
  * prepared before those before it have run, so nothing is known of its
