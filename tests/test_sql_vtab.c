@@ -7,7 +7,7 @@
 #include "tests/reading.h"
 
 static struct database database;
-static struct store main_store, other_store;
+static struct store main_store, other_store, bytes_store;
 
 static void
 put(struct store *store, struct bytes key, struct bytes value, const char *type)
@@ -27,6 +27,9 @@ fill_stores(void)
 		"B",          "user:1",     "user:2",     "user:10", "user;",
 		"2024-01-01", "2024-02-01", "2023-12-31", "z",
 	};
+	/* Two are not UTF-8. */
+	static const char *const odd[] = { "\x01\xff", "12", "9",    "Abc",
+					   "abd",      "m",  "z\xff" };
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		put(&main_store, bytes_of(keys[i]), bytes_of(keys[i]), NULL);
@@ -39,11 +42,14 @@ fill_stores(void)
 	    NULL);
 	put(&main_store, bytes_of("7"), bytes_of("seven"), NULL);
 	put(&other_store, bytes_of("a"), bytes_of("of other"), NULL);
+	for (size_t i = 0; i < ARRAY_LEN(odd); i++)
+		put(&bytes_store, bytes_of(odd[i]), bytes_of("1"), NULL);
 }
 
 /* ---- look-ups ------------------------------------------------------------ */
 
 #define MAIN "FROM kv('main') "
+#define BYTES "FROM kv('bytes') "
 
 static const struct {
 	const char *sql, *rows;
@@ -117,6 +123,19 @@ static const struct {
 	  "'a'" },
 	{ "SELECT * FROM stored", "'a'|'ab'" },
 	{ "SELECT key FROM stored_range", "'user:1' 'user:10' 'user:2'" },
+
+	{ "SELECT key " BYTES "WHERE key = 'abc' COLLATE NOCASE", "'Abc'" },
+	{ "SELECT key " BYTES "WHERE key COLLATE NOCASE IN ('ABC', 'ABD')",
+	  "'Abc' 'abd'" },
+	{ "SELECT key " BYTES "WHERE key COLLATE NOCASE BETWEEN 'ABD' AND "
+	  "'M'",
+	  "'abd' 'm'" },
+	{ "SELECT key " BYTES "WHERE key < 'ABD' COLLATE NOCASE",
+	  "'12' '9' 'Abc'" },
+	{ "SELECT k.key FROM nocase n JOIN kv('bytes') k ON n.key = k.key",
+	  "'Abc'" },
+	{ "SELECT k.key FROM nocase n JOIN kv('bytes') k ON k.key = n.key",
+	  "" },
 
 	{ "SELECT kv_get('main', 'a')", "'a'" },
 	{ "SELECT kv_get('main', 'none')", "NULL" },
@@ -415,6 +434,8 @@ make_schema(void)
 		"INSERT INTO t VALUES (1, 'a', 'main'), (2, 'user:2', "
 		"'other'), (3, 'none', 'main')",
 		"CREATE TABLE copies(key, value)",
+		"CREATE TABLE nocase(key TEXT COLLATE NOCASE)",
+		"INSERT INTO nocase VALUES ('ABC')",
 		"CREATE TABLE mirror(key TEXT PRIMARY KEY)",
 		"CREATE VIEW stored AS SELECT kv_get('main', 'a'), "
 		"kv_get('main', 'ab')",
@@ -452,8 +473,8 @@ fill_many(void)
 int
 main(void)
 {
-	struct kv *kvs[3];
-	const char *names[3] = { "main", "other", "many" };
+	struct kv *kvs[4];
+	const char *names[4] = { "main", "other", "many", "bytes" };
 	struct sql_reader *reader;
 
 	make_root();
@@ -463,13 +484,16 @@ main(void)
 	store_open(&other_store);
 	store_init(&many_store, "shop-many", true);
 	store_open(&many_store);
+	store_init(&bytes_store, "shop-bytes", true);
+	store_open(&bytes_store);
 	kvs[0] = main_store.kv;
 	kvs[1] = other_store.kv;
 	kvs[2] = many_store.kv;
+	kvs[3] = bytes_store.kv;
 	database_init(&database, "database");
 	database.options.stores = kvs;
 	database.options.store_names = names;
-	database.options.store_count = 3;
+	database.options.store_count = 4;
 	database_open(&database);
 	make_schema();
 	fill_stores();
@@ -487,6 +511,7 @@ main(void)
 	writes_may_read_stores();
 	sql_reader_give(reader);
 	database_close(&database);
+	store_close(&bytes_store);
 	store_close(&many_store);
 	store_close(&other_store);
 	store_close(&main_store);

@@ -149,7 +149,7 @@ struct found {
 };
 
 static void
-find_constraints(const sqlite3_index_info *info, struct found *found)
+find_constraints(sqlite3_index_info *info, struct found *found)
 {
 	*found = (struct found){ .store = -1 };
 	memset(found->values, -1, sizeof(found->values));
@@ -163,7 +163,10 @@ find_constraints(const sqlite3_index_info *info, struct found *found)
 			else
 				found->store_later = true;
 		}
-		if (column == COLUMN_KEY && plan && info->aConstraint[i].usable)
+		/* Under another collation "a" may be "A", or behind it. */
+		if (column == COLUMN_KEY && plan &&
+		    info->aConstraint[i].usable &&
+		    !strcmp(sqlite3_vtab_collation(info, i), "BINARY"))
 			found->values[__builtin_ctz(plan)] = i;
 	}
 }
