@@ -124,6 +124,41 @@ static const struct {
 	{ "SELECT * FROM stored", "'a'|'ab'" },
 	{ "SELECT key FROM stored_range", "'user:1' 'user:10' 'user:2'" },
 
+	{ "SELECT key " BYTES, "x01ff '12' '9' 'Abc' 'abd' 'm' x7aff" },
+	{ "SELECT key " BYTES "WHERE key < 'm'", "x01ff '12' '9' 'Abc' 'abd'" },
+	{ "SELECT key " BYTES "WHERE key < 'm' ORDER BY key DESC",
+	  "'abd' 'Abc' '9' '12' x01ff" },
+	{ "SELECT key " BYTES "WHERE key >= 'm'", "'m' x7aff" },
+	{ "SELECT key " BYTES "WHERE key <= x'01ff'", "x01ff" },
+	{ "SELECT key " BYTES "WHERE key > x'01ff' AND key < x'61'",
+	  "'12' '9' 'Abc'" },
+	{ "SELECT key " BYTES "WHERE key BETWEEN x'61' AND 'z'", "'abd' 'm'" },
+	{ "SELECT key " BYTES "WHERE key > 'z'", "x7aff" },
+	{ "SELECT key " BYTES "WHERE key >= 12 AND key < 'B'",
+	  "'12' '9' 'Abc'" },
+	{ "SELECT k.key FROM t JOIN kv('bytes') k ON k.key < t.id WHERE t.id = "
+	  "2",
+	  "x01ff '12'" },
+	{ "SELECT key " BYTES "WHERE +key < x'02'",
+	  "x01ff '12' '9' 'Abc' 'abd' 'm'" },
+	{ "SELECT key " BYTES "WHERE key > 9.5", "'Abc' 'abd' 'm' x7aff" },
+	{ "SELECT key " BYTES "WHERE key < NULL", "" },
+	{ "SELECT key " BYTES "WHERE key < ''", "" },
+	{ "SELECT key " BYTES "WHERE key < '' ORDER BY key DESC", "" },
+	{ "SELECT key " BYTES "WHERE key < hex(zeroblob(300)) ORDER BY key "
+	  "DESC",
+	  "x01ff" },
+	{ "SELECT max(key) " BYTES "WHERE key < '2'", "'12'" },
+	{ "SELECT t.id, k.key FROM t LEFT JOIN kv('bytes') k ON k.key > t.key "
+	  "AND k.key <= 'm' ORDER BY t.id, k.key",
+	  "1|'abd' 1|'m' 2|NULL 3|NULL" },
+	{ "SELECT t.id FROM t LEFT JOIN kv('bytes') k ON k.key > t.key WHERE "
+	  "k.key < 'm'",
+	  "1" },
+	{ "SELECT a.key, b.key FROM kv('bytes') a JOIN kv('bytes') b ON "
+	  "b.key < a.key WHERE a.key < '9'",
+	  "'12'|x01ff" },
+
 	{ "SELECT key " BYTES "WHERE key = 'abc' COLLATE NOCASE", "'Abc'" },
 	{ "SELECT key " BYTES "WHERE key COLLATE NOCASE IN ('ABC', 'ABD')",
 	  "'Abc' 'abd'" },

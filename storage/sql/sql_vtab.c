@@ -15,7 +15,8 @@
  * A key that is given is looked up, and the statement depends on that key
  * alone. Bounds (<, <=, >, >=, BETWEEN, GLOB 'p*', and LIKE as far as case
  * does not matter) make it a walk over a part, nothing makes it one over the
- * whole; both depend on the store. Keys are ordered by their bytes.
+ * whole; both depend on the store. Keys are ordered by their bytes, and a bound
+ * that is a number is its text.
  */
 #include <stdlib.h>
 
@@ -47,6 +48,10 @@ enum plan {
 	PLAN_LIKE = 64,
 	PLAN_VALUES = 7,
 	PLAN_REVERSE = 128,
+	/* What SQLite does not look at again. To it a key that is no UTF-8, a
+	 * BLOB, is above all that are; here keys are ordered by their bytes.
+	 * With the others types matter, and a prefix is only about. */
+	PLAN_EXACT = PLAN_GT | PLAN_GE | PLAN_LT | PLAN_LE,
 };
 
 struct table {
@@ -182,8 +187,9 @@ use_constraints(sqlite3_index_info *info, const struct found *found)
 	for (unsigned i = 0; i < PLAN_VALUES; i++) {
 		if (found->values[i] < 0)
 			continue;
-		/* Not omitted: bounds are about, and types matter. */
 		info->aConstraintUsage[found->values[i]].argvIndex = arg++;
+		info->aConstraintUsage[found->values[i]].omit =
+			(1U << i & PLAN_EXACT) != 0;
 		plan |= 1U << i;
 		if (plan == PLAN_EQ)
 			break;
@@ -244,8 +250,8 @@ bytes_of_bound(const struct bound *bound)
 	return (struct bytes){ bound->data, bound->len };
 }
 
-/* behind: the first key after. A bound longer than any key is cut; nothing is
- * missed by that, and SQLite looks at each row again. */
+/* behind: the first key after. A bound longer than any key is cut, and then is
+ * behind what is left of it: no key is between the two. */
 static void
 make_bound(struct bound *bound, struct bytes bytes, bool behind)
 {
@@ -262,9 +268,6 @@ raise_from(struct cursor *cursor, struct bytes bytes, bool behind)
 {
 	struct bound bound;
 
-	/* Cut, it would be too high. */
-	if (bytes.len > KV_KEY_MAX)
-		behind = false;
 	make_bound(&bound, bytes, behind);
 	if (!cursor->from.given ||
 	    bytes_compare(bytes_of_bound(&bound),
