@@ -243,6 +243,47 @@ a_changed_view_is_looked_at_again(struct sql_reader *reader)
 	database_must(&database, "DROP VIEW harmless");
 }
 
+/* What SQLite prepares anew, because the schema has changed, is looked at
+ * again. */
+static void
+a_trigger_made_later_is_looked_at(void)
+{
+	static const struct {
+		const char *does, *names;
+	} cases[] = {
+		{ "DELETE FROM _jackdaw_migrations", "_jackdaw_migrations" },
+		{ "UPDATE _jackdaw_migrations SET checksum = 'x'",
+		  "_jackdaw_migrations" },
+		{ "UPDATE sqlite_sequence SET seq = 0", "sqlite_sequence" },
+	};
+	static const char write[] = "INSERT INTO plain VALUES (1)";
+	char text[200];
+
+	database_must(&database, "CREATE TABLE plain(x)");
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		database_must(&database, write);
+		snprintf(text, sizeof(text),
+			 "CREATE TRIGGER later AFTER INSERT ON plain BEGIN "
+			 "%s; END",
+			 cases[i].does);
+		database_must(&database, text);
+		is_err(database_run(&database, write), ERR_FORBIDDEN,
+		       cases[i].does);
+		ok(strstr(database.error.message, cases[i].names) != NULL,
+		   "says what: %s", database.error.message);
+		database_must(&database, "DROP TRIGGER later");
+	}
+	is_str(database_text(
+		       &database,
+		       "SELECT count(*) FROM _jackdaw_migrations WHERE checksum <> 'x'"),
+	       "1", "the record of what was applied is as it was");
+	database_must(&database, write);
+	is_u64((uint64_t)database_number(&database, "SELECT count(*) FROM "
+						    "plain"),
+	       4, "without the trigger it is done");
+	database_must(&database, "DROP TABLE plain");
+}
+
 /* ---- what is read and written -------------------------------------------- */
 
 /* Names of tables; "*": all, "!": the schema. */
@@ -566,6 +607,7 @@ main(void)
 	words_are_spread();
 	running_is_no_way_around(reader);
 	a_changed_view_is_looked_at_again(reader);
+	a_trigger_made_later_is_looked_at();
 	doubling_ends_early(reader);
 	hostile_statements_end(reader);
 	sql_reader_give(reader);

@@ -443,13 +443,11 @@ follow(struct sql_connection *connection, struct sql_stmt *stmt, int action,
 		return read_table(connection, stmt, first);
 	case SQLITE_FUNCTION:
 		return call_function(connection, stmt, second);
+	/* By a trigger, it may be, that was not there before. */
 	case SQLITE_INSERT:
 	case SQLITE_UPDATE:
 	case SQLITE_DELETE:
-		if (!is_schema_table(first))
-			sql_word_set_add(&stmt->writes,
-					 sql_word_of_table(first));
-		return SQLITE_OK;
+		return write_table(connection, stmt, first);
 	case SQLITE_ATTACH:
 	case SQLITE_DETACH:
 		return forbid(connection, "ATTACH is not allowed");
