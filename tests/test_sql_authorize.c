@@ -284,6 +284,32 @@ a_trigger_made_later_is_looked_at(void)
 	database_must(&database, "DROP TABLE plain");
 }
 
+/* The authorizer is told of the old name only. */
+static void
+a_table_is_not_renamed_to_a_name_of_ours(void)
+{
+	struct job job;
+
+	database_must(&database, "CREATE TABLE plain(x)");
+	is_err(database_run(&database, "ALTER TABLE plain RENAME TO "
+				       "_Jackdaw_other"),
+	       ERR_FORBIDDEN, "a name of ours is not taken by a table");
+	ok(strstr(database.error.message, "the server's") != NULL,
+	   "which is said");
+	is_err(database_run(&database, "ALTER TABLE words RENAME TO "
+				       "_jackdaw_words"),
+	       ERR_FORBIDDEN, "nor by a virtual one, and those behind it");
+	job_of(&job, "INSERT INTO plain VALUES (1)",
+	       "ALTER TABLE plain RENAME TO _jackdaw_other");
+	is_err(job_run(&database, &job), ERR_FORBIDDEN, "nor among others");
+	is_u64(job.write.failed, 1, "it is the one that fails");
+	is_u64((uint64_t)database_number(&database, "SELECT count(*) FROM "
+						    "plain"),
+	       0, "and nothing was done");
+	database_must(&database, "ALTER TABLE plain RENAME TO x_jackdaw_");
+	database_must(&database, "DROP TABLE x_jackdaw_");
+}
+
 /* ---- what is read and written -------------------------------------------- */
 
 /* Names of tables; "*": all, "!": the schema. */
@@ -608,6 +634,7 @@ main(void)
 	running_is_no_way_around(reader);
 	a_changed_view_is_looked_at_again(reader);
 	a_trigger_made_later_is_looked_at();
+	a_table_is_not_renamed_to_a_name_of_ours();
 	doubling_ends_early(reader);
 	hostile_statements_end(reader);
 	sql_reader_give(reader);

@@ -166,6 +166,11 @@ a_mistake_is_told_with_its_line(void)
 		{ "VACUUM", ERR_FORBIDDEN, NULL },
 		{ "CREATE TABLE _jackdaw_x(a)", ERR_FORBIDDEN, NULL },
 		{ "CREATE TEMP TABLE x(a)", ERR_FORBIDDEN, NULL },
+		{ "CREATE TABLE x(a);\n"
+		  "ALTER TABLE x RENAME TO _jackdaw_migrations",
+		  ERR_FORBIDDEN,
+		  "bad.sql: line 2: names that begin with _jackdaw_ are the "
+		  "server's" },
 	};
 	struct database *database = start("mistakes.db");
 

@@ -274,13 +274,29 @@ change_schema(struct sql_connection *connection, struct sql_stmt *stmt,
 			      "by a route",
 			      what);
 	if ((name && is_ours(name)) || (table && is_ours(table)))
-		return forbid(connection,
-			      "%s %s: names that begin with "
-			      "_jackdaw_ are the server's",
-			      what, name ? name : table);
+		return forbid(connection, "%s %s: %s", what,
+			      name ? name : table, sql_name_is_ours);
 	stmt->schema = true;
 	sql_word_set_add(&stmt->writes, SQL_WORD_SCHEMA);
 	return SQLITE_OK;
+}
+
+const char sql_name_is_ours[] =
+	"names that begin with _jackdaw_ are the server's";
+
+int
+sql_names_of_ours(const struct sql_stmt *stmt)
+{
+	sqlite3_stmt *handle;
+	int count = -1;
+
+	if (!stmt->schema)
+		return 0;
+	handle = sql_own(stmt->connection, SQL_OWN_OURS);
+	if (handle && sqlite3_step(handle) == SQLITE_ROW)
+		count = sqlite3_column_int(handle, 0);
+	sqlite3_reset(handle);
+	return count;
 }
 
 static int

@@ -211,12 +211,16 @@ sql_disconnect(struct sql_connection *connection)
 static const char own_virtuals[] = "SELECT name FROM main.sqlite_schema"
 				   " WHERE type = 'table' AND rootpage = 0";
 
+static const char own_ours[] = "SELECT count(*) FROM main.sqlite_schema"
+			       " WHERE lower(substr(name, 1, 9)) = '_jackdaw_'";
+
 static const char *const own_texts[SQL_OWN_COUNT] = {
 	[SQL_OWN_BEGIN] = "BEGIN",
 	[SQL_OWN_END] = "COMMIT",
 	[SQL_OWN_ROLLBACK] = "ROLLBACK",
 	[SQL_OWN_VERSION] = "PRAGMA main.schema_version",
 	[SQL_OWN_VIRTUALS] = own_virtuals,
+	[SQL_OWN_OURS] = own_ours,
 };
 
 int

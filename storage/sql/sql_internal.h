@@ -128,6 +128,7 @@ enum sql_own {
 	SQL_OWN_ROLLBACK,
 	SQL_OWN_VERSION,  /* of the schema */
 	SQL_OWN_VIRTUALS, /* names of virtual tables */
+	SQL_OWN_OURS,     /* how many names are the server's */
 	SQL_OWN_COUNT,
 };
 
@@ -351,6 +352,12 @@ void sql_refuse(struct sql_connection *connection, enum err err,
 /* sql_authorize.c */
 int sql_authorize(void *connection, int action, const char *first,
 		  const char *second, const char *database, const char *inner);
+/* Names in the schema that are the server's, where stmt changes it; else 0.
+ * -1: it cannot be told. The new name of a table that is renamed is told to no
+ * authorizer: so who runs such a statement looks before and after, and undoes
+ * it with the message where there is another number. */
+int sql_names_of_ours(const struct sql_stmt *stmt);
+extern const char sql_name_is_ours[];
 /* sql_functions.c, sql_vtab.c; SQLite's codes. */
 int sql_functions_add(struct sql_connection *connection);
 /* printf(): a function of SQLite's. */

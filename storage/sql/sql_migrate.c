@@ -200,12 +200,17 @@ static enum err
 run_statement(struct sql *sql, struct sql_stmt *stmt, struct sql_error *error)
 {
 	struct sql_limits limits = { .cancel = &sql->closing };
+	int ours = sql_names_of_ours(stmt);
 	enum sql_step step;
 
 	sql_run(stmt, &limits);
 	while ((step = sql_step(stmt, error)) == SQL_ROW)
 		;
-	return step == SQL_DONE ? ERR_OK : error->err;
+	if (step != SQL_DONE)
+		return error->err;
+	if (sql_names_of_ours(stmt) != ours)
+		return say(error, ERR_FORBIDDEN, "%s", sql_name_is_ours);
+	return ERR_OK;
 }
 
 /* The first one of text, which has its NUL, and what is behind it. */

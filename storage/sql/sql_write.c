@@ -85,6 +85,16 @@ bind_all(struct sql_write *write, unsigned op, struct sql_stmt *stmt)
 	return true;
 }
 
+static bool
+keeps_names(struct sql_write *write, unsigned op, const struct sql_stmt *stmt,
+	    int ours)
+{
+	if (sql_names_of_ours(stmt) == ours)
+		return true;
+	sql_write_fail(write, op, ERR_FORBIDDEN, sql_name_is_ours);
+	return false;
+}
+
 /* A prepared one. *rc is SQLite's code, where that is what failed. */
 static bool
 run_op(struct sql *sql, struct sql_write *write, unsigned op,
@@ -93,6 +103,7 @@ run_op(struct sql *sql, struct sql_write *write, unsigned op,
 {
 	sqlite3 *db = sql_committer_db(sql);
 	int64_t before = sqlite3_total_changes64(db), changes;
+	int ours = sql_names_of_ours(stmt);
 	bool good;
 
 	if (!bind_all(write, op, stmt))
@@ -108,7 +119,8 @@ run_op(struct sql *sql, struct sql_write *write, unsigned op,
 	changes = sqlite3_total_changes64(db) - before;
 	note_changes(sql, stmt, changes, written);
 	sql->committer.batch_changes += (uint64_t)changes;
-	return good && tell_done(sql, write, op, stmt);
+	return good && keeps_names(write, op, stmt, ours) &&
+	       tell_done(sql, write, op, stmt);
 }
 
 /* Deferred foreign keys would fail the COMMIT, and so everybody. */
