@@ -293,7 +293,8 @@ struct sql_sink {
 	void (*begin)(void *arg);
 	/* Of statement op; stmt's current row. False: stop with TOO_LARGE. */
 	bool (*row)(void *arg, unsigned op, const struct sql_stmt *stmt);
-	/* It is done: rows changed by it, and the last rowid inserted. */
+	/* It is done: rows changed by it, and the last rowid inserted; 0: it
+	 * inserted none. */
 	bool (*done)(void *arg, unsigned op, const struct sql_stmt *stmt,
 		     int64_t changes, int64_t rowid);
 };

@@ -296,6 +296,14 @@ subtest 'several statements' => sub {
     ok !exists $results->[1]{changes}, 'and has no changes';
     is_deeply [$results->[2]{rows}, $results->[2]{changes}], [[[7]], 1], 'RETURNING';
 
+    $reply = $several->('CREATE TABLE rowids(id INTEGER PRIMARY KEY, of UNIQUE)', 'INSERT INTO rowids VALUES (7, 1)',
+        'UPDATE rowids SET of = 2', 'INSERT OR IGNORE INTO rowids VALUES (8, 2)',
+        'INSERT INTO rowids(of) VALUES (last_insert_rowid())', 'DELETE FROM rowids WHERE of = 7 RETURNING id',
+        'CREATE INDEX rowids_of ON rowids(of)', 'DROP TABLE rowids');
+    is_deeply [map { "$_->{changes} $_->{last_insert_rowid}" } @{ $server->json($reply)->{results} }],
+        ['0 0', '1 7', '1 0', '0 0', '1 8', '1 0', '0 0', '0 0'], 'a rowid is told where one was inserted'
+        or diag $reply->{content};
+
     $reply = $several->("INSERT INTO t(name) VALUES ('s2')", "INSERT INTO t(name) VALUES ('s1')",
         "INSERT INTO t(name) VALUES ('s3')");
     my $problem = is_problem($reply, 409, 'conflict', 'the second fails');

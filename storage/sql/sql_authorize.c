@@ -487,5 +487,7 @@ sql_authorize(void *arg, int action, const char *first, const char *second,
 		return forbid(connection,
 			      "temporary objects are not allowed: a connection "
 			      "is not one client's");
+	if (action == SQLITE_INSERT && !inner)
+		stmt->inserts = true;
 	return check(connection, stmt, action, first, second);
 }

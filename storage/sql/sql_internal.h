@@ -89,7 +89,8 @@ struct sql_stmt {
 	 * it anew. */
 	struct sql_word_set reads, writes;
 	bool unstable, sorts, schema, vacuum, explain, readonly;
-	bool kept; /* in the list; else it ends with sql_release() */
+	bool inserts; /* itself, and not only by a trigger */
+	bool kept;    /* in the list; else it ends with sql_release() */
 
 	/* While it runs. */
 	const struct sql_limits *limits;

@@ -57,10 +57,14 @@ tell_done(struct sql *sql, struct sql_write *write, unsigned op,
 	const struct sql_sink *sink = write->sink;
 	bool counts = !stmt->readonly && !stmt->schema;
 	sqlite3 *db = sql_committer_db(sql);
+	int64_t changes = counts ? sqlite3_changes64(db) : 0;
+	/* The connection's stays, for who asks it in SQL. */
+	int64_t rowid = stmt->inserts && changes > 0
+				? sqlite3_last_insert_rowid(db)
+				: 0;
 
 	if (!sink || !sink->done ||
-	    sink->done(write->arg, op, stmt, counts ? sqlite3_changes64(db) : 0,
-		       sqlite3_last_insert_rowid(db)))
+	    sink->done(write->arg, op, stmt, changes, rowid))
 		return true;
 	sql_write_fail(write, op, ERR_TOO_LARGE, "the result is too large");
 	return false;
