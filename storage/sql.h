@@ -35,6 +35,7 @@ enum {
 	SQL_COLUMNS_MAX = 200,      /* of a result */
 	SQL_READERS_MAX = 4,        /* connections of a pool */
 	SQL_STATEMENTS_KEPT = 1024, /* prepared, a connection */
+	SQL_BYTES_KEPT = 8 << 20,   /* of these */
 	SQL_WORDS = 256,            /* version words of a database */
 	SQL_WORD_SCHEMA = 0,        /* changes with the schema */
 	SQL_WORD_ANY = 1,           /* changes with every commit */

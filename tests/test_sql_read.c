@@ -306,6 +306,45 @@ the_least_used_goes_first(struct sql_reader *reader)
 	}
 }
 
+/* Such a text is 60 KB, its program ten times that. */
+static struct sql_stmt *
+prepare_large(struct sql_reader *reader, unsigned number)
+{
+	static char sql[SQL_TEXT_MAX];
+	size_t len = (size_t)sprintf(sql, "VALUES (%u)", number);
+
+	while (len < 60000)
+		len += (size_t)sprintf(sql + len, ",(%zu)", len);
+	return must_prepare(reader, sql);
+}
+
+static void
+large_ones_go_sooner(struct sql_reader *reader)
+{
+	struct sql_connection *connection = &reader->connection;
+	struct sql_stmt *held = must_prepare(reader, "SELECT 'held'");
+	uint64_t prepared;
+	unsigned kept;
+
+	for (unsigned i = 0; i < 50; i++)
+		sql_release(prepare_large(reader, i));
+	kept = connection->kept;
+	ok(kept > 1 && kept < 40, "of 50 large statements %u are kept", kept);
+	ok(connection->kept_bytes > SQL_BYTES_KEPT / 2 &&
+		   connection->kept_bytes <= SQL_BYTES_KEPT,
+	   "which are %zu KiB", connection->kept_bytes >> 10);
+	prepared = database.sql->prepared;
+	sql_release(prepare_large(reader, 49));
+	is_u64(database.sql->prepared, prepared, "the last is among them");
+	sql_release(prepare_large(reader, 0));
+	is_u64(database.sql->prepared, prepared + 1, "the first is not");
+	sql_run(held, NULL);
+	ok(sql_step(held, &read_error) == SQL_ROW, "one that is held stays");
+	sql_release(held);
+	need(sql_reader_refresh(reader) == ERR_OK, "cannot refresh");
+	is_u64(connection->kept_bytes, 0, "what is forgotten has no bytes");
+}
+
 static void
 a_new_schema_is_seen_at_once(struct sql_reader *reader)
 {
@@ -1031,6 +1070,7 @@ main(void)
 	statements_are_kept_by_text_and_policy(reader);
 	a_held_text_can_be_had_twice(reader);
 	the_least_used_goes_first(reader);
+	large_ones_go_sooner(reader);
 	a_new_schema_is_seen_at_once(reader);
 	an_answered_write_is_seen(reader);
 	a_transaction_sees_one_state(reader);

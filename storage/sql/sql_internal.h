@@ -90,6 +90,7 @@ struct sql_stmt {
 	struct sql_word_set reads, writes;
 	bool unstable, sorts, schema, vacuum, explain, readonly;
 	bool inserts; /* itself, and not only by a trigger */
+	size_t size;  /* bytes, about, once it is kept */
 	bool kept;    /* in the list; else it ends with sql_release() */
 
 	/* While it runs. */
@@ -145,6 +146,7 @@ struct sql_connection {
 	struct sql_stmt **buckets;
 	struct sql_stmt *newest, *oldest;
 	unsigned kept;
+	size_t kept_bytes;
 	unsigned held; /* statements */
 	bool begun;    /* sql_begin() */
 	sqlite3_stmt *own[SQL_OWN_COUNT];

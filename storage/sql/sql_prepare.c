@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Statements. A connection keeps what it has prepared, by text and policy, up
- * to SQL_STATEMENTS_KEPT, the least used out first. One that is held is asked
- * for again when a transaction has the same text twice: then a second one is
- * made, which ends when it is released.
+ * to SQL_STATEMENTS_KEPT and SQL_BYTES_KEPT, the least used out first. One that
+ * is held is asked for again when a transaction has the same text twice: then
+ * a second one is made, which ends when it is released.
  *
  * One that SQLite had to prepare anew, because the schema had changed, may be
  * another now: what it reads, whether it sorts. It is not kept any longer.
@@ -88,20 +88,40 @@ drop(struct sql_connection *connection, struct sql_stmt *stmt)
 	*at = stmt->chain;
 	unlink_use(connection, stmt);
 	connection->kept--;
+	connection->kept_bytes -= stmt->size;
 	stmt->kept = false;
 }
 
-static void
-make_room(struct sql_connection *connection)
+/* A program can be a hundred times its text. */
+static size_t
+size_of(const struct sql_stmt *stmt)
+{
+	int program =
+		sqlite3_stmt_status(stmt->handle, SQLITE_STMTSTATUS_MEMUSED, 0);
+
+	return sizeof(*stmt) + stmt->text_len + (size_t)program;
+}
+
+/* False: all are held. */
+static bool
+drop_oldest(struct sql_connection *connection)
 {
 	struct sql_stmt *stmt = connection->oldest;
 
 	while (stmt && stmt->held)
 		stmt = stmt->newer;
 	if (!stmt)
-		return;
+		return false;
 	drop(connection, stmt);
 	destroy(stmt);
+	return true;
+}
+
+static bool
+has_room(const struct sql_connection *connection, size_t size)
+{
+	return connection->kept < SQL_STATEMENTS_KEPT &&
+	       connection->kept_bytes + size <= SQL_BYTES_KEPT;
 }
 
 static void
@@ -109,12 +129,14 @@ keep(struct sql_connection *connection, struct sql_stmt *stmt)
 {
 	struct sql_stmt **bucket = bucket_of(connection, stmt->hash);
 
-	if (connection->kept == SQL_STATEMENTS_KEPT)
-		make_room(connection);
+	stmt->size = size_of(stmt);
+	while (!has_room(connection, stmt->size) && drop_oldest(connection))
+		;
 	stmt->chain = *bucket;
 	*bucket = stmt;
 	link_newest(connection, stmt);
 	connection->kept++;
+	connection->kept_bytes += stmt->size;
 	stmt->kept = true;
 }
 
