@@ -179,6 +179,10 @@ MUST_CHECK enum err sql_reader_refresh(struct sql_reader *reader);
 MUST_CHECK enum err sql_prepare(struct sql_reader *reader,
 				const struct sql_text *text,
 				struct sql_stmt **out, struct sql_error *error);
+/* What this reader prepares from now until it is given is done by then, or
+ * ERR_DEADLINE. On a worker's reader what takes long is given up before, with
+ * ERR_STEPS: it may be prepared on a slow thread. */
+void sql_prepare_until(struct sql_reader *reader, uint64_t deadline_ns);
 /* Resets it: its snapshot ends with the last that is running. */
 void sql_release(struct sql_stmt *stmt);
 

@@ -173,6 +173,44 @@ subtest 'values without end' => sub {
     is_well();
 };
 
+# A planner weighs more ways than anybody can wait for; nothing of it runs.
+subtest 'joins without end' => sub {
+    my $join = 'FROM j t0';
+    for my $k (1 .. 59) {
+        my @on = map { my $i = $k - $_; $i < 0 ? () : "t$k.a = t$i.b AND t$k.c = t$i.d AND t$k.b = t$i.c" }
+            1, 2, 3, 5, 8, 13;
+        $join .= " JOIN j t$k ON " . join ' AND ', @on;
+    }
+    my @indexes = map { "CREATE INDEX j_$_->[0]$_->[1] ON j($_->[0], $_->[1])" } ['a', 'b'], ['b', 'c'], ['c', 'd'], ['d', 'a'];
+    sql('CREATE TABLE j(a, b, c, d)');
+    my $soon = sub {
+        my ($name, $members, $target) = @_;
+        my $client = $server->connect;
+        my $begin  = time;
+        $client->send_request(POST => $target // '/v1/sql/main', content => $json->encode({ %$members, timeout => '100ms' }),
+            headers => { 'Content-Type' => 'application/json' });
+        sleep 0.02;
+        my $live = time;
+        is $server->get('/livez')->{status}, 200, "$name: others are answered";
+        cmp_ok time - $live, '<', 1 * $slow, 'soon';
+        is_problem($client->read_reply('POST'), 504, 'deadline', "$name: not in time");
+        my $took = time - $begin;
+        cmp_ok $took, '<', 2 * $slow, sprintf 'and it is said: after %.2f s', $took;
+    };
+    is sql("SELECT count(*) $join")->{status}, 200, 'sixty tables' if $slow == 1;
+    sql($_) for @indexes;
+    $soon->('prepared anew', { sql => "SELECT count(*) $join" }) if $slow == 1;
+    $soon->('a read', { sql => "SELECT 1 $join" });
+    $soon->('among others', { statements => [{ sql => 'SELECT :a', params => { a => { base64 => 'AAAA' } } },
+        { sql => "SELECT 2 $join" }] });
+    $soon->('a write', { sql => "INSERT INTO j SELECT 1, 2, 3, 4 $join" });
+    $soon->('after a change of the schema', { statements => [{ sql => 'CREATE TABLE j2(a)' },
+        { sql => "INSERT INTO j2 SELECT 1 $join" }] });
+    $soon->('a plan', { sql => "SELECT 3 $join" }, '/v1/sql/main/explain');
+    is_well();
+    sql('DROP TABLE j');
+};
+
 subtest 'schemas that trap whoever reads them' => sub {
     my @traps = (
         ['a trigger that fires itself',

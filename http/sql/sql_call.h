@@ -70,6 +70,10 @@ struct sql_call {
 	bool mismatch; /* as many values as parameters: see call_set_values() */
 	struct sql_write write;
 
+	/* What is known of the statements that were prepared so far. */
+	unsigned studied;
+	bool writes, schema; /* one of them does, changes it */
+
 	/* What came of it. */
 	struct sql_error error; /* err OK: out is the reply */
 	int index;              /* of the statement it is about; -1 */
@@ -111,7 +115,8 @@ void call_run(struct request *request);
 
 /* ---- sql_change.c -------------------------------------------------------- */
 
-/* On a fiber. The request is no longer the caller's; false: call->error. */
+/* On a fiber or a slow thread. The request is no longer the caller's; false:
+ * call->error. */
 MUST_CHECK bool call_change(struct sql_call *call);
 
 /* ---- sql_api.c: what the others end with --------------------------------- */

@@ -3,9 +3,9 @@
  * Statements that read.
  *
  * They run on a fiber, in slices, on a connection of its worker. What cannot
- * be sliced is found out by running it: a sort that goes on for long, or a
- * piece that took too long before anything was sent. It is given up then, and
- * run from the start on a slow thread.
+ * be sliced is found out by running it: a sort that goes on for long, a piece
+ * that took too long before anything was sent, or one that takes long to
+ * prepare. It is given up then, and run from the start on a slow thread.
  *
  * JSON is made whole. Lines are made whole too as long as they are few; then
  * what there is goes out as a stream, and the rest of it through the relay.
@@ -406,28 +406,15 @@ run_reads(struct sql_call *call, struct sql_reader *reader, bool on_fiber)
 		call_post(call);
 }
 
-static void
-run_on_slow(struct request *request)
-{
-	struct sql_call *call = call_of(request);
-	struct sql_reader *reader = take_reader(call);
-
-	if (reader)
-		run_reads(call, reader, false);
-	else
-		call_post(call);
-}
-
 /* ---- the beginning ------------------------------------------------------ */
 
 /*
- * Prepares one, for what it is and for its values. False: call->error.
- * *schema: one before it changes the schema. What needs that change cannot be
- * prepared yet, and is left to the committer.
+ * Prepares one, for what it is and for its values. False: call->error. What
+ * needs a change of the schema that one before it makes cannot be prepared yet,
+ * and is left to the committer.
  */
 static bool
-study_one(struct sql_call *call, struct sql_reader *reader, unsigned index,
-	  bool *reads, bool *schema)
+study_one(struct sql_call *call, struct sql_reader *reader, unsigned index)
 {
 	struct sql_stmt *stmt;
 	bool done, reads_only;
@@ -435,14 +422,14 @@ study_one(struct sql_call *call, struct sql_reader *reader, unsigned index,
 	call->index = call->several ? (int)index : -1;
 	if (sql_prepare(reader, &call->statements[index].text, &stmt,
 			&call->error)) {
-		if (!*schema || call->error.err != ERR_SYNTAX)
+		if (!call->schema || call->error.err != ERR_SYNTAX)
 			return false;
 		call->error = (struct sql_error){ .err = ERR_OK };
 		return call_set_values(call, index, NULL);
 	}
 	reads_only = sql_is_readonly(stmt) || sql_is_explain(stmt);
-	*reads &= reads_only;
-	*schema |= sql_changes_schema(stmt);
+	call->writes |= !reads_only;
+	call->schema |= sql_changes_schema(stmt);
 	if (!reads_only && call->only_reads) {
 		sql_error_set(&call->error, ERR_NOT_READONLY,
 			      "the statement writes, and QUERY only reads: use "
@@ -455,16 +442,14 @@ study_one(struct sql_call *call, struct sql_reader *reader, unsigned index,
 	return done;
 }
 
+/* Goes on where it stopped: with one that takes too long on a worker. */
 static bool
-study(struct sql_call *call, struct sql_reader *reader, bool *reads)
+study(struct sql_call *call, struct sql_reader *reader, bool on_fiber)
 {
-	bool schema = false;
-
-	*reads = true;
-	for (unsigned i = 0; i < call->count; i++) {
-		if (!study_one(call, reader, i, reads, &schema))
+	for (; call->studied < call->count; call->studied++) {
+		if (!study_one(call, reader, call->studied))
 			return false;
-		if (fiber_slice_over())
+		if (on_fiber && fiber_slice_over())
 			fiber_yield();
 	}
 	call->index = -1;
@@ -491,24 +476,39 @@ explain(struct sql_call *call, struct sql_reader *reader)
 	buffer_fini(&plan);
 }
 
-/* True: they read, and the call is not ours any more. False: they write, or
- * there is an error. */
+/* True: the call is not ours any more. False: they write, or there is an
+ * error. */
 static bool
-run_with_reader(struct sql_call *call)
+run_with_reader(struct sql_call *call, bool on_fiber)
 {
 	struct sql_reader *reader = take_reader(call);
-	bool reads = false;
 
 	if (!reader)
 		return false;
+	sql_prepare_until(reader, call->deadline_ns);
 	if (call->explain) {
 		explain(call, reader);
-	} else if (study(call, reader, &reads) && reads) {
-		run_reads(call, reader, true);
+	} else if (study(call, reader, on_fiber) && !call->writes) {
+		run_reads(call, reader, on_fiber);
 		return true;
 	}
 	sql_reader_give(reader);
-	return false;
+	return call->error.err == ERR_STEPS && on_fiber && pass_to_slow(call);
+}
+
+static void
+run(struct sql_call *call, bool on_fiber)
+{
+	if (run_with_reader(call, on_fiber))
+		return;
+	if (call->explain || call->error.err || !call_change(call))
+		call_post(call);
+}
+
+static void
+run_on_slow(struct request *request)
+{
+	run(call_of(request), false);
 }
 
 void
@@ -516,12 +516,8 @@ call_run(struct request *request)
 {
 	struct sql_call *call = call_of(request);
 
-	if (!call_read_body(call)) {
-		call_post(call);
-		return;
-	}
-	if (run_with_reader(call))
-		return;
-	if (call->explain || call->error.err || !call_change(call))
+	if (call_read_body(call))
+		run(call, true);
+	else
 		call_post(call);
 }

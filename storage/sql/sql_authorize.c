@@ -452,6 +452,11 @@ follow(struct sql_connection *connection, struct sql_stmt *stmt, int action,
 			       ? forbid(connection,
 					"VACUUM INTO is not allowed")
 			       : SQLITE_OK;
+	/* Prepared anew, before its first row: that has a time, too. */
+	if (!stmt->stepped && !connection->prepare_until_ns)
+		sql_prepare_time_begin(connection,
+				       stmt->limits ? stmt->limits->deadline_ns
+						    : 0);
 	switch (action) {
 	case SQLITE_READ:
 		if (is_foreign(stmt, action, first, database))

@@ -6,8 +6,11 @@
  * (sql_environ_enter()). It is refused when that connection's statement holds
  * too much, and when the stack is used up too far: the code generator recurs
  * into views of views and triggers of triggers, to a depth that no limit of
- * the library's bounds, and it allocates at each level. SQLite takes both for
- * a lack of memory, and unwinds. sql_connection_error() tells them apart.
+ * the library's bounds, and it allocates at each level. Also when a statement
+ * takes too long to prepare: the planner weighs the ways to join sixty tables
+ * for seconds, calls nobody meanwhile, and allocates for each that it keeps.
+ * SQLite takes all of this for a lack of memory, and unwinds.
+ * sql_connection_error() tells them apart.
  *
  * Time. The file system's clock is asked by date('now') and its like, and by
  * nobody else. So we know without a look at the text whether what a statement
@@ -49,6 +52,32 @@ sql_environ_leave(void)
 	current = NULL;
 }
 
+/* ---- the time to prepare ------------------------------------------------- */
+
+/* On a worker, which it keeps from everybody else: ten times what a text of
+ * 64 KiB takes, a thousand times what is usual. What takes longer is right for
+ * a slow thread. */
+#define PREPARE_NS_SHORT (50 * NS_PER_MS)
+
+void
+sql_prepare_time_begin(struct sql_connection *connection, uint64_t deadline_ns)
+{
+	uint64_t short_ns = clock_coarse_ns() + PREPARE_NS_SHORT;
+
+	connection->prepare_until_ns = deadline_ns;
+	connection->prepare_late = ERR_DEADLINE;
+	if (!connection->is_short || (deadline_ns && deadline_ns <= short_ns))
+		return;
+	connection->prepare_until_ns = short_ns;
+	connection->prepare_late = ERR_STEPS;
+}
+
+void
+sql_prepare_time_end(struct sql_connection *connection)
+{
+	connection->prepare_until_ns = 0;
+}
+
 /* ---- memory -------------------------------------------------------------- */
 
 static bool
@@ -61,6 +90,13 @@ may_take(struct sql_connection *connection, int64_t more)
 	if (here < connection->stack_top &&
 	    connection->stack_top - here > SQL_STACK_MAX) {
 		connection->lack = SQL_LACK_STACK;
+		return false;
+	}
+	/* The clock costs some nanoseconds, of the 300 or so of preparing that
+	 * are between two allocations. */
+	if (connection->prepare_until_ns &&
+	    clock_coarse_ns() >= connection->prepare_until_ns) {
+		connection->lack = SQL_LACK_TIME;
 		return false;
 	}
 	if (connection->memory_max &&

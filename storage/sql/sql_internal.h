@@ -175,7 +175,13 @@ struct sql_connection {
 		SQL_LACK_MEMORY,
 		SQL_LACK_BUDGET,
 		SQL_LACK_STACK,
+		SQL_LACK_TIME,
 	} lack;
+
+	/* By when what prepares must be done: of who has the connection (0:
+	 * whenever); and of what is prepared now, with what it is else. */
+	uint64_t deadline_ns, prepare_until_ns;
+	enum err prepare_late;
 };
 
 struct sql_reader {
@@ -295,6 +301,11 @@ extern const char sql_vfs_name[];
 void sql_environ_enter(struct sql_connection *connection);
 void sql_environ_resume(struct sql_connection *connection);
 void sql_environ_leave(void);
+/* From here to the end SQLite prepares, until deadline_ns (0: whenever) and for
+ * a short time on a worker's reader. ERR_DEADLINE, ERR_STEPS. */
+void sql_prepare_time_begin(struct sql_connection *connection,
+			    uint64_t deadline_ns);
+void sql_prepare_time_end(struct sql_connection *connection);
 
 /* ---- sql_connect.c, sql_prepare.c, sql_step.c ---------------------------- */
 

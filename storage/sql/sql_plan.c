@@ -57,9 +57,11 @@ explain_checked(struct sql_connection *connection, const struct sql_text *text,
 	if (explained)
 		return sql_complain(error, ERR_BAD, "it is an EXPLAIN already");
 	sql_connection_enter(connection);
+	sql_prepare_time_begin(connection, connection->deadline_ns);
 	rc = sql_explain_each(connection, command, text->text, each, arg);
 	if (rc)
 		err = sql_connection_prepare_error(connection, rc, error);
+	sql_prepare_time_end(connection);
 	sql_environ_leave();
 	return err;
 }

@@ -235,6 +235,7 @@ sql_reader_give(struct sql_reader *reader)
 	assert(!connection->held);
 	if (connection->begun)
 		sql_end(reader);
+	connection->deadline_ns = 0;
 	if (waiter) {
 		waiter->reader = reader;
 		leave_line(pool, waiter);

@@ -481,7 +481,9 @@ prepare(struct sql_connection *connection, const struct sql_text *text,
 		return sql_complain(error, ERR_NOMEM, err_text(ERR_NOMEM));
 	connection->memory = 0;
 	sql_connection_enter(connection);
+	sql_prepare_time_begin(connection, connection->deadline_ns);
 	err = prepare_new(connection, stmt, error);
+	sql_prepare_time_end(connection);
 	sql_environ_leave();
 	if (err) {
 		destroy(stmt);
@@ -566,6 +568,12 @@ sql_prepare(struct sql_reader *reader, const struct sql_text *text,
 	    struct sql_stmt **out, struct sql_error *error)
 {
 	return sql_connection_prepare(&reader->connection, text, out, error);
+}
+
+void
+sql_prepare_until(struct sql_reader *reader, uint64_t deadline_ns)
+{
+	reader->connection.deadline_ns = deadline_ns;
 }
 
 /* Or it would have to be, and cannot: a table is gone. Whoever asks for it next

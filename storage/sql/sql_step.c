@@ -125,6 +125,9 @@ fill_lack(const struct sql_connection *connection, struct sql_error *error)
 			 "the statement needs more than %d MiB of memory",
 			 (int)(connection->lacked >> 20));
 		return ERR_TOO_LARGE;
+	case SQL_LACK_TIME:
+		return fill(error, connection->prepare_late,
+			    err_text(connection->prepare_late));
 	case SQL_LACK_MEMORY:
 		break;
 	case SQL_LACK_NOTHING:
@@ -242,7 +245,11 @@ sql_progress(void *arg)
 	struct sql_stmt *stmt = connection->running;
 	enum err err;
 
-	if (!stmt || !stmt->limits)
+	if (!stmt)
+		return 0;
+	/* It runs: what was prepared anew is done. */
+	sql_prepare_time_end(connection);
+	if (!stmt->limits)
 		return 0;
 	stmt->steps += SQL_OPS_PER_LOOK;
 	err = check_bounds(stmt, stmt->limits);
@@ -388,6 +395,7 @@ sql_step(struct sql_stmt *stmt, struct sql_error *error)
 	if (!stmt->stepped)
 		check_anew(stmt);
 	connection->running = NULL;
+	sql_prepare_time_end(connection);
 	sql_environ_leave();
 	if (slices)
 		note_piece(stmt);

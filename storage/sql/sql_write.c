@@ -155,6 +155,7 @@ run_ops(struct sql *sql, struct sql_write *write, struct sql_word_set *written,
 {
 	struct sql_limits limits = { .deadline_ns = deadline_of(write) };
 
+	sql->committer.connection.deadline_ns = limits.deadline_ns;
 	for (unsigned i = 0; i < write->count; i++) {
 		struct sql_stmt *stmt;
 		bool good;
@@ -237,6 +238,7 @@ sql_apply(struct sql *sql, struct sql_write *write)
 		return undo_write(sql, write, rc);
 	}
 	applied = run_ops(sql, write, &written, &rc);
+	committer->connection.deadline_ns = 0;
 	sql_connection_rest(&committer->connection);
 	if (applied == APPLIED) {
 		rc = sql_fixed_run(sql, SQL_FIXED_RELEASE);
