@@ -46,6 +46,8 @@ static const struct {
 
 	{ "VACUUM", "A", "VACUUM" },
 	{ "VACUUM main", "A", "VACUUM" },
+	{ "\xEF\xBB\xBFVACUUM", "A", "VACUUM" },
+	{ "\xEF\xBB\xBFVACUUM INTO '/tmp/x'", "", "VACUUM" },
 	{ "VACUUM INTO '/tmp/x'", "", "VACUUM" },
 	{ "VACUUM main INTO '/tmp/x'", "", "VACUUM" },
 	{ "/* */VACUUM--\nINTO'/tmp/x'", "", "VACUUM" },
@@ -222,6 +224,8 @@ running_is_no_way_around(struct sql_reader *reader)
 	}
 	is_err(database_run(&database, "VACUUM"), ERR_OK,
 	       "a plain VACUUM works");
+	is_err(database_run(&database, "\xEF\xBB\xBF VACUUM"), ERR_OK,
+	       "also behind a byte order mark");
 	is_err(err_of(reader, SQL_ADMIN,
 		      "SELECT * FROM pragma_table_info('t')"),
 	       ERR_OK, "a PRAGMA as a table can be read");

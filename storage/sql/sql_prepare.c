@@ -165,13 +165,16 @@ sql_reader_refresh(struct sql_reader *reader)
 
 /* ---- text ---------------------------------------------------------------- */
 
-/* Behind white space and comments. */
+/* Behind white space and comments. A byte order mark is space to SQLite,
+ * wherever it is. */
 static const char *
 skip_space(const char *at, const char *end)
 {
 	while (at < end) {
 		if (strchr(" \t\n\f\r", *at) && *at) {
 			at++;
+		} else if (end - at >= 3 && !memcmp(at, "\xEF\xBB\xBF", 3)) {
+			at += 3;
 		} else if (end - at >= 2 && at[0] == '-' && at[1] == '-') {
 			while (at < end && *at != '\n')
 				at++;
