@@ -23,17 +23,13 @@ enum {
 	LOOK_US = 1000,
 };
 
-/* Filled before it is published, then only the counters change: by their
- * worker, with plain stores. */
-struct entry {
-	struct care_statement statement;
-};
-
-/* One worker's. Slots are atomic: set once. */
+/* One worker's. Slots are atomic: set once. An entry is filled before it is
+ * published, then only the counters change: by their worker, with plain
+ * stores. */
 struct table {
-	struct entry *slots[SLOTS];
+	struct care_statement *slots[SLOTS];
 	unsigned routes, others;
-	struct entry rest[2]; /* of routes, of others */
+	struct care_statement rest[2]; /* of routes, of others */
 };
 
 /* A slow statement on its way. */
@@ -85,11 +81,11 @@ care_create(struct server *server, struct care **out)
 }
 
 static void
-free_entry(struct entry *entry)
+free_entry(struct care_statement *entry)
 {
-	free((char *)(uintptr_t)entry->statement.database);
-	free((char *)(uintptr_t)entry->statement.route);
-	free((char *)(uintptr_t)entry->statement.text.text.data);
+	free((char *)(uintptr_t)entry->database);
+	free((char *)(uintptr_t)entry->route);
+	free((char *)(uintptr_t)entry->text.text.data);
 	free(entry);
 }
 
@@ -167,16 +163,14 @@ copy_bytes(const void *data, size_t len)
 	return copy;
 }
 
-static struct entry *
+static struct care_statement *
 make_entry(const struct care_run *run)
 {
-	struct entry *entry = calloc(1, sizeof(*entry));
-	struct care_statement *statement;
+	struct care_statement *statement = calloc(1, sizeof(*statement));
 	char *text;
 
-	if (!entry)
+	if (!statement)
 		return NULL;
-	statement = &entry->statement;
 	statement->id = run->id;
 	statement->text = *run->text;
 	statement->text.text.len = kept_length(run->text->text);
@@ -186,8 +180,8 @@ make_entry(const struct care_run *run)
 	statement->database = strdup(run->database);
 	statement->route = run->route ? strdup(run->route) : NULL;
 	if (text && statement->database && (statement->route || !run->route))
-		return entry;
-	free_entry(entry);
+		return statement;
+	free_entry(statement);
 	return NULL;
 }
 
@@ -202,12 +196,12 @@ own_table(struct care *care, unsigned worker)
 	if (!table)
 		return NULL;
 	for (unsigned i = 0; i < ARRAY_LEN(table->rest); i++)
-		table->rest[i].statement = (struct care_statement){
+		table->rest[i] = (struct care_statement){
 			.id = i,
 			.database = "*",
 			.text = { .text = { "", 0 } },
 		};
-	table->rest[0].statement.route = "*";
+	table->rest[0].route = "*";
 	HANDS_OVER(table);
 	/* Pairs with the load in care_statements(). */
 	ck_pr_fence_store();
@@ -217,16 +211,16 @@ own_table(struct care *care, unsigned worker)
 
 /* The statement's entry, made if there is room for it; else the one for the
  * rest of its kind. */
-static struct entry *
+static struct care_statement *
 find_entry(struct table *table, const struct care_run *run)
 {
 	unsigned *count = run->route ? &table->routes : &table->others;
 	unsigned max = run->route ? CARE_ROUTES : CARE_OTHERS;
 	unsigned slot = (unsigned)run->id & (SLOTS - 1);
-	struct entry *entry;
+	struct care_statement *entry;
 
 	while ((entry = table->slots[slot])) {
-		if (entry->statement.id == run->id)
+		if (entry->id == run->id)
 			return entry;
 		slot = (slot + 1) & (SLOTS - 1);
 	}
@@ -254,7 +248,7 @@ care_count(const struct care_run *run)
 
 	if (!table)
 		return;
-	statement = &find_entry(table, run)->statement;
+	statement = find_entry(table, run);
 	counter_add(&statement->calls, 1);
 	counter_add(&statement->rows, run->rows);
 	counter_add(&statement->total_ns, run->ns);
@@ -446,19 +440,19 @@ static bool
 add_table(struct sums *sums, const struct table *table)
 {
 	for (unsigned i = 0; i < SLOTS; i++) {
-		struct entry *entry = ck_pr_load_ptr(&table->slots[i]);
+		struct care_statement *entry = ck_pr_load_ptr(&table->slots[i]);
 
 		if (!entry)
 			continue;
 		/* Pairs with the store in find_entry(). */
 		ck_pr_fence_load();
 		TAKES_OVER(entry);
-		if (!add_sum(sums, &entry->statement))
+		if (!add_sum(sums, entry))
 			return false;
 	}
 	for (unsigned i = 0; i < ARRAY_LEN(table->rest); i++)
-		if (ck_pr_load_64(&table->rest[i].statement.calls) &&
-		    !add_sum(sums, &table->rest[i].statement))
+		if (ck_pr_load_64(&table->rest[i].calls) &&
+		    !add_sum(sums, &table->rest[i]))
 			return false;
 	return true;
 }
