@@ -123,18 +123,25 @@ is_virtual(const struct sql_connection *connection, const char *table)
 
 /* ---- refusals ------------------------------------------------------------ */
 
+static void
+refuse(struct sql_connection *connection, enum err err, const char *format,
+       va_list args)
+{
+	if (connection->refused)
+		return;
+	connection->refused = err;
+	vsnprintf(connection->refusal, sizeof(connection->refusal), format,
+		  args);
+}
+
 void
 sql_refuse(struct sql_connection *connection, enum err err, const char *format,
 	   ...)
 {
 	va_list args;
 
-	if (connection->refused)
-		return;
-	connection->refused = err;
 	va_start(args, format);
-	vsnprintf(connection->refusal, sizeof(connection->refusal), format,
-		  args);
+	refuse(connection, err, format, args);
 	va_end(args);
 }
 
@@ -144,13 +151,9 @@ forbid(struct sql_connection *connection, const char *format, ...)
 {
 	va_list args;
 
-	if (!connection->refused) {
-		connection->refused = ERR_FORBIDDEN;
-		va_start(args, format);
-		vsnprintf(connection->refusal, sizeof(connection->refusal),
-			  format, args);
-		va_end(args);
-	}
+	va_start(args, format);
+	refuse(connection, ERR_FORBIDDEN, format, args);
+	va_end(args);
 	return SQLITE_DENY;
 }
 
