@@ -6,7 +6,8 @@
  *   sql.c            open, close, figures
  *   sql_environ.c    the library's set-up: what it stands on
  *   sql_connect.c    a connection: its settings and limits, what is kept
- *   sql_prepare.c    statements: kept, checked, prepared
+ *   sql_prepare.c    statements: checked, prepared
+ *   sql_kept.c       those that a connection keeps
  *   sql_describe.c   what is known of one
  *   sql_authorize.c  what a statement may do, and what it reads and writes
  *   sql_step.c       running one: slices, deadlines, errors, values
@@ -357,6 +358,14 @@ const char *sql_skip_empty(const char *at, const char *end);
 int sql_explain_each(struct sql_connection *connection, const char *command,
 		     struct bytes text,
 		     void (*each)(void *arg, sqlite3_stmt *row), void *arg);
+/* sql_kept.c. NULL: none. The second makes it the newest, the last takes it
+ * out of the list; the statement goes on until it is destroyed. */
+struct sql_stmt *sql_kept_find(struct sql_connection *connection,
+			       const struct sql_text *text);
+void sql_kept_use(struct sql_connection *connection, struct sql_stmt *stmt);
+void sql_kept_add(struct sql_connection *connection, struct sql_stmt *stmt);
+void sql_kept_drop(struct sql_connection *connection, struct sql_stmt *stmt);
+void sql_stmt_destroy(struct sql_stmt *stmt);
 /* All that is kept. None is held. */
 void sql_statements_drop(struct sql_connection *connection);
 /* Says it for sql_connection_error(), unless something was said before. */

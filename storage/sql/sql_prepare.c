@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Statements. A connection keeps what it has prepared, by text and policy, up
- * to SQL_STATEMENTS_KEPT and SQL_BYTES_KEPT, the least used out first. One that
- * is held is asked for again when a transaction has the same text twice: then
- * a second one is made, which ends when it is released.
+ * Statements: checked, prepared, and kept (sql_kept.c). One that is held is
+ * asked for again when a transaction has the same text twice: then a second one
+ * is made, which ends when it is released.
  *
  * One that SQLite had to prepare anew, because the schema had changed, may be
  * another now: what it reads, whether it sorts. It is not kept any longer.
@@ -25,131 +24,6 @@ sql_text_init(struct sql_text *text, struct bytes bytes, enum sql_policy policy)
 		.hash = XXH3_64bits_withSeed(bytes.data, bytes.len,
 					     (uint64_t)policy),
 	};
-}
-
-/* ---- what is kept -------------------------------------------------------- */
-
-static struct sql_stmt **
-bucket_of(struct sql_connection *connection, uint64_t hash)
-{
-	return &connection->buckets[hash & (SQL_BUCKETS - 1)];
-}
-
-static void
-unlink_use(struct sql_connection *connection, struct sql_stmt *stmt)
-{
-	*(stmt->newer ? &stmt->newer->older : &connection->newest) =
-		stmt->older;
-	*(stmt->older ? &stmt->older->newer : &connection->oldest) =
-		stmt->newer;
-}
-
-static void
-link_newest(struct sql_connection *connection, struct sql_stmt *stmt)
-{
-	stmt->newer = NULL;
-	stmt->older = connection->newest;
-	*(stmt->older ? &stmt->older->newer : &connection->oldest) = stmt;
-	connection->newest = stmt;
-}
-
-static bool
-is_of(const struct sql_stmt *stmt, const struct sql_text *text)
-{
-	return stmt->hash == text->hash && stmt->policy == text->policy &&
-	       stmt->text_len == text->text.len &&
-	       !memcmp(stmt->text, text->text.data, stmt->text_len);
-}
-
-static struct sql_stmt *
-find(struct sql_connection *connection, const struct sql_text *text)
-{
-	struct sql_stmt *stmt = *bucket_of(connection, text->hash);
-
-	while (stmt && !is_of(stmt, text))
-		stmt = stmt->chain;
-	return stmt;
-}
-
-static void
-destroy(struct sql_stmt *stmt)
-{
-	sqlite3_finalize(stmt->handle);
-	free(stmt);
-}
-
-static void
-drop(struct sql_connection *connection, struct sql_stmt *stmt)
-{
-	struct sql_stmt **at = bucket_of(connection, stmt->hash);
-
-	while (*at != stmt)
-		at = &(*at)->chain;
-	*at = stmt->chain;
-	unlink_use(connection, stmt);
-	connection->kept--;
-	connection->kept_bytes -= stmt->size;
-	stmt->kept = false;
-}
-
-/* A program can be a hundred times its text. */
-static size_t
-size_of(const struct sql_stmt *stmt)
-{
-	int program =
-		sqlite3_stmt_status(stmt->handle, SQLITE_STMTSTATUS_MEMUSED, 0);
-
-	return sizeof(*stmt) + stmt->text_len + (size_t)program;
-}
-
-/* False: all are held. */
-static bool
-drop_oldest(struct sql_connection *connection)
-{
-	struct sql_stmt *stmt = connection->oldest;
-
-	while (stmt && stmt->held)
-		stmt = stmt->newer;
-	if (!stmt)
-		return false;
-	drop(connection, stmt);
-	destroy(stmt);
-	return true;
-}
-
-static bool
-has_room(const struct sql_connection *connection, size_t size)
-{
-	return connection->kept < SQL_STATEMENTS_KEPT &&
-	       connection->kept_bytes + size <= SQL_BYTES_KEPT;
-}
-
-static void
-keep(struct sql_connection *connection, struct sql_stmt *stmt)
-{
-	struct sql_stmt **bucket = bucket_of(connection, stmt->hash);
-
-	stmt->size = size_of(stmt);
-	while (!has_room(connection, stmt->size) && drop_oldest(connection))
-		;
-	stmt->chain = *bucket;
-	*bucket = stmt;
-	link_newest(connection, stmt);
-	connection->kept++;
-	connection->kept_bytes += stmt->size;
-	stmt->kept = true;
-}
-
-void
-sql_statements_drop(struct sql_connection *connection)
-{
-	struct sql_stmt *stmt;
-
-	while ((stmt = connection->oldest)) {
-		assert(!stmt->held);
-		drop(connection, stmt);
-		destroy(stmt);
-	}
 }
 
 enum err
@@ -489,7 +363,7 @@ prepare(struct sql_connection *connection, const struct sql_text *text,
 	sql_prepare_time_end(connection);
 	sql_environ_leave();
 	if (err) {
-		destroy(stmt);
+		sql_stmt_destroy(stmt);
 		return err;
 	}
 	ck_pr_inc_64(&connection->sql->prepared);
@@ -509,14 +383,11 @@ sql_connection_prepare(struct sql_connection *connection,
 		       const struct sql_text *text, struct sql_stmt **out,
 		       struct sql_error *error)
 {
-	struct sql_stmt *found = find(connection, text), *stmt = NULL;
+	struct sql_stmt *found = sql_kept_find(connection, text), *stmt = NULL;
 	enum err err;
 
 	if (found && !found->held) {
-		if (found != connection->newest) {
-			unlink_use(connection, found);
-			link_newest(connection, found);
-		}
+		sql_kept_use(connection, found);
 		hold(connection, found);
 		*out = found;
 		return ERR_OK;
@@ -525,7 +396,7 @@ sql_connection_prepare(struct sql_connection *connection,
 	if (err)
 		return err;
 	if (!found)
-		keep(connection, stmt);
+		sql_kept_add(connection, stmt);
 	hold(connection, stmt);
 	*out = stmt;
 	return ERR_OK;
@@ -557,7 +428,7 @@ sql_connection_prepare_next(struct sql_connection *connection,
 	if (err == ERR_OK && stmt->handle)
 		err = check_vacuum(stmt, error);
 	if (err != ERR_OK || !stmt->handle) {
-		destroy(stmt);
+		sql_stmt_destroy(stmt);
 		return err;
 	}
 	stmt->readonly = sqlite3_stmt_readonly(stmt->handle);
@@ -604,9 +475,9 @@ sql_release(struct sql_stmt *stmt)
 	stmt->held--;
 	connection->held--;
 	if (stmt->kept && is_outdated(stmt))
-		drop(connection, stmt);
+		sql_kept_drop(connection, stmt);
 	if (!stmt->kept)
-		destroy(stmt);
+		sql_stmt_destroy(stmt);
 	if (!connection->held && !connection->begun && !connection->writes)
 		sql_connection_rest(connection);
 }
