@@ -148,6 +148,7 @@ my @wanted = (
     'a committer' => qr/^commit-shop;no route;commit;.*;sqlite3_step/m,
 );
 my $all = '';
+my $has_all_time;
 
 sub is_complete {
     for my $i (grep { $_ % 2 } 0 .. $#wanted) {
@@ -156,7 +157,8 @@ sub is_complete {
     return 1;
 }
 
-# On a busy machine the daemon may have had little of it: so once more.
+# On a busy machine the daemon may have had little of it, and be met by few of
+# the kernel's ticks: so once more.
 for my $try (1 .. 6) {
     my @loads = start_loads();
     subtest "a profile under load, $try" => sub {
@@ -179,13 +181,14 @@ for my $try (1 .. 6) {
         # Both count the same threads; /proc in hundredths, and until the end
         # of the reply.
         my $sampled = $figures{samples} / $figures{hz};
-        ok abs($sampled - $used) < 0.25 * $used + 0.2, 'it has all of the processor time'
-            or diag "$sampled s of $used s";
+        $has_all_time ||= abs($sampled - $used) < 0.25 * $used + 0.2;
+        note "$sampled s of $used s";
         is_deeply [ map { waitpid $_, 0; $? } @loads ], [0, 0], 'no request failed meanwhile';
         $all .= $reply->{content};
     };
-    last if is_complete();
+    last if is_complete() && $has_all_time;
 }
+ok $has_all_time, 'it has all of the processor time';
 while (my ($name, $pattern) = splice @wanted, 0, 2) {
     ok $all =~ $pattern, $name;
 }

@@ -123,6 +123,7 @@ is_virtual(const struct sql_connection *connection, const char *table)
 
 /* ---- refusals ------------------------------------------------------------ */
 
+PRINTF(3, 0)
 static void
 refuse(struct sql_connection *connection, enum err err, const char *format,
        va_list args)
