@@ -265,16 +265,19 @@ subtest 'stores' => sub {
     is $server->get('/v1/kv/main/a')->{content}, 'main', 'the daemon\'s is not';
 };
 
+# A statement's time: a removal waits for two seconds of it.
+my $long = 3 + Jackdaw::slowness();
+
 subtest 'a removal does not stop what runs' => sub {
     my %long = (
-        'service.conf' => qq(timeout = "3s"\n),
+        'service.conf' => qq(timeout = "${long}s"\n),
         'a.sql' => "-- GET /long\n-- reply: value\nWITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) "
             . "SELECT max(x) FROM c;\n",
     );
     is Service::deploy($server, long => \%long)->{status}, 200, 'a service with a long statement';
     my $connection = $server->connect;
     $connection->send_request(GET => '/long/long');
-    sleep 0.3;
+    Service::wait_running($server, 'long');
     is remove('long')->{status}, 204, 'removed while it runs';
     is $server->get('/long/long')->{status}, 404, 'nobody finds it';
     my $reply = Service::deploy($server, long => \%long);
@@ -288,15 +291,15 @@ subtest 'a removal does not stop what runs' => sub {
 subtest 'nor does a purge, which is done when that has ended' => sub {
     my $dir = $server->dir . '/services/long';
     my $sql = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT max(x) FROM c;\n";
-    for my $seconds (3, 100) {
+    for my $seconds ($long, 100) {
         my %long = ('service.conf' => qq(timeout = "${seconds}s"\n), 'a.sql' => "-- GET /long\n-- reply: value\n$sql");
         is Service::deploy($server, long => \%long)->{status}, 200, "a statement of $seconds s";
         my $connection = $server->connect;
         $connection->send_request(GET => '/long/long');
-        sleep 0.3;
+        Service::wait_running($server, 'long');
         is Service::admin($server, DELETE => '/v1/admin/services/long?purge=1')->{status}, 204, 'purged while it runs';
         ok -e "$dir/sql.db", 'its database is there meanwhile';
-        if ($seconds > 3) {
+        if ($seconds > $long) {
             $server->kill9;
             $server->restart;
             ok !-e $dir, 'and gone after the next start, where a crash comes before the end';

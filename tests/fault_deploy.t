@@ -60,7 +60,7 @@ subtest 'a deploy that fails takes no store away' => sub {
 };
 
 subtest 'nor does one while it is on its way' => sub {
-    rule('fsync sleep-700 current.new');
+    rule('fsync sleep-' . 700 * Jackdaw::slowness() . ' current.new');
     my $crowd = Crowd->start(1, sub { Service::deploy($server, carts => \%without)->{status} });
     my (%seen, $reply);
     my $end = time + 20 * Jackdaw::slowness();
@@ -77,7 +77,7 @@ subtest 'what runs ends with the stores that it began with' => sub {
     is Service::deploy($server, carts => \%cart)->{status}, 200, 'the version with the store';
     my $connection = $server->connect;
     $connection->send_request(GET => '/carts/long');
-    sleep 0.1;
+    Service::wait_running($server, 'carts');
     is Service::deploy($server, carts => \%asks)->{status}, 200, 'one without it';
     my $reply = $connection->read_reply('GET', timeout => 60);
     is "$reply->{status} $reply->{content}", '200 v', 'the request reads it to its end';
@@ -97,7 +97,7 @@ subtest 'who waits for a turn holds no thread' => sub {
     my $seconds = 2 * Jackdaw::slowness();
     rule("fsync sleep-${\ ($seconds * 1000)} one/current.new");
     my $first = deploys('one');
-    sleep 0.3;
+    $server->wait_until(10, sub { -e $server->dir . '/services/one' });
     my $second = deploys('two', 'three');
     my $gone   = $server->connect(address => Service::admin_address($server));
     $gone->send_request(PUT => '/v1/admin/services/gone', content => '{"files":{"a.sql":"-- GET /x\nSELECT 1 AS x;\n"}}',

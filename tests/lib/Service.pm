@@ -46,6 +46,12 @@ sub folder {
     return $dir;
 }
 
+# Until a statement of it runs.
+sub wait_running {
+    my ($server, $name) = @_;
+    return $server->wait_until(10, sub { $server->metric('jackdaw_service_statements', qr/"$name"/) });
+}
+
 sub admin_address { return 'unix:' . $_[0]->dir . '/admin.sock' }
 
 # On the admin socket; a hash or list as content is sent as JSON.
