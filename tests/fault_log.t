@@ -7,6 +7,7 @@ use warnings;
 
 use Fcntl;
 use File::Temp;
+use IO::Socket::UNIX;
 use Jackdaw;
 use POSIX ();
 use Test::More;
@@ -17,7 +18,7 @@ sysopen my $log, "$tmp/log", O_RDWR | O_NONBLOCK or die $!;
 my $server = Jackdaw->start(wait => 0, listen => "unix:$tmp/socket", queue_age => '1m',
     under => ['sh', '-c', 'exec "$@" 2>"$0"', "$tmp/log"],
     conf => qq(workers = 2\nstore main { kind = durable max_size = "64K" }\n));
-ok $server->wait_until(10 * Jackdaw::slowness(), sub { -S "$tmp/socket" }), 'it starts';
+ok $server->wait_until(10 * Jackdaw::slowness(), sub { IO::Socket::UNIX->new(Peer => "$tmp/socket") }), 'it starts';
 
 # Each value that does not fit is a line.
 my $connection = Jackdaw::Connection->new($server, address => "unix:$tmp/socket");

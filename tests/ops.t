@@ -62,6 +62,8 @@ subtest 'a damaged database' => sub {
     damage($_) for values %files;
     $server->restart(wait => 0);
     ok $server->wait_log(qr/$_: \S+ is damaged/, 10), "the check finds the damage of $_" for sort keys %files;
+    # Which may be before it listens, and never ready.
+    ok $server->wait_until(10, sub { $server->addresses && $server->get('/livez')->{status} == 200 }), 'it serves';
     $reply = $server->get('/readyz?verbose');
     is $reply->{status}, 503, 'not ready';
     like $reply->{content}, qr/^\[-\] database $_: .*damaged$/m, "because of $_" for sort keys %files;
