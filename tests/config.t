@@ -41,13 +41,13 @@ subtest 'make install' => sub {
     plan skip_all => "no build of $mode" if !-x "build/$mode/jackdawd" || !-x "build/$mode/jackdaw";
     # What is built already: not the makefile's state of an outer make, and nothing is built again.
     my @install = ('env', '-u', 'MAKEFLAGS', '-u', 'MAKELEVEL', 'make', '-s', '-o', 'all', "MODE=$mode",
-        "DESTDIR=$tmp/root", 'prefix=/usr', 'sysconfdir=/etc', 'install');
+        "DESTDIR=$tmp/dest", 'prefix=/usr', 'sysconfdir=/etc', 'install');
     is((Jackdaw->run(@install))[0], 0, 'into an empty folder');
-    is system('cmp', '-s', "build/$mode/$_", "$tmp/root/usr/bin/$_"), 0, "$_ is that of the mode"
+    is system('cmp', '-s', "build/$mode/$_", "$tmp/dest/usr/bin/$_"), 0, "$_ is that of the mode"
         for qw(jackdawd jackdaw);
-    my $conf = "$tmp/root/etc/jackdaw/jackdaw.conf";
+    my $conf = "$tmp/dest/etc/jackdaw/jackdaw.conf";
     is system('cmp', '-s', 'etc/jackdaw.conf', $conf), 0, 'with a configuration';
-    write_file('root/etc/jackdaw/jackdaw.conf', "workers = 1\n");
+    write_file('dest/etc/jackdaw/jackdaw.conf', "workers = 1\n");
     is((Jackdaw->run(@install))[0], 0, 'once more');
     open my $in, '<', $conf or die $!;
     is scalar <$in>, "workers = 1\n", 'over which the administrator\'s stays';

@@ -6,30 +6,13 @@ use strict;
 use warnings;
 
 use Crowd;
+use Faults;
 use Jackdaw;
 use Service;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $preload = Jackdaw::build() . '/tests/preload/fault.so';
-my $folder  = File::Temp->newdir;
-
-# The rules of tests/preload/fault.c, seen whole or not at all.
-sub rule {
-    my ($line) = @_;
-    open my $out, '>', "$folder/new" or die $!;
-    print $out "$line\n";
-    close $out;
-    rename "$folder/new", "$folder/rules" or die $!;
-}
-
-sub options {
-    rule('');
-    my $asan = join ':', grep { length } $ENV{ASAN_OPTIONS} // '', 'verify_asan_link_order=0';
-    return (env => { LD_PRELOAD => $preload, JACKDAW_FAULT => "$folder/rules", ASAN_OPTIONS => $asan });
-}
-
-my $server = Service::start({ options() });
+my $server = Service::start({ env => Faults::environment() });
 
 my %cart = (
     'service.conf' => qq(timeout = "20s"\nstore cart { kind = volatile }\n),
@@ -53,14 +36,14 @@ my %asks    = ('a.sql' => $cart{'a.sql'});
 subtest 'a deploy that fails takes no store away' => sub {
     is Service::deploy($server, carts => \%cart)->{status}, 200, 'a service with a store';
     is $server->put('/v1/kv/carts-cart/a', 'v')->{status}, 201, 'a key';
-    rule('fsync ENOSPC current.new');
+    Faults::rule('fsync ENOSPC current.new');
     is Service::deploy($server, carts => \%without)->{status}, 507, 'a version without it is not put in force';
-    rule('');
+    Faults::rule('');
     is $server->get('/carts/cart/a')->{content}, 'v', 'the one in force reads it';
 };
 
 subtest 'nor does one while it is on its way' => sub {
-    rule('fsync sleep-' . 700 * Jackdaw::slowness() . ' current.new');
+    Faults::rule('fsync sleep-' . 700 * Jackdaw::slowness() . ' current.new');
     my $crowd = Crowd->start(1, sub { Service::deploy($server, carts => \%without)->{status} });
     my (%seen, $reply);
     my $end = time + 20 * Jackdaw::slowness();
@@ -68,7 +51,7 @@ subtest 'nor does one while it is on its way' => sub {
         $reply = $server->get('/carts/cart/a');
         $seen{"$reply->{status} $reply->{content}"}++;
     } until $reply->{content} eq 'new' || time > $end;
-    rule('');
+    Faults::rule('');
     is_deeply [ sort keys %seen ], [ '200 new', '200 v' ], 'each answer is of one version';
     is_deeply [ $crowd->wait ], [200], 'it went well';
 };
@@ -95,7 +78,7 @@ sub deploys {
 
 subtest 'who waits for a turn holds no thread' => sub {
     my $seconds = 2 * Jackdaw::slowness();
-    rule("fsync sleep-${\ ($seconds * 1000)} one/current.new");
+    Faults::rule("fsync sleep-${\ ($seconds * 1000)} one/current.new");
     my $first = deploys('one');
     $server->wait_until(10, sub { -e $server->dir . '/services/one' });
     my $second = deploys('two', 'three');
@@ -107,7 +90,7 @@ subtest 'who waits for a turn holds no thread' => sub {
     is Service::admin($server, GET => '/v1/admin/statements')->{status}, 200, 'what else needs a slow thread';
     my $answered = time;
     my ($one) = $first->wait;
-    rule('');
+    Faults::rule('');
     cmp_ok $answered, '<', $one->{end}, 'has one while a deploy runs and others wait';
     is_deeply [ map { $_->{status} } $one, $second->wait ], [ 200, 200, 200 ], 'all of them went well';
     # A turn behind its turn.
@@ -121,10 +104,10 @@ subtest 'what was answered 500 has not happened, nor will it' => sub {
     my %calls = (rollback => [ POST => '/v1/admin/services/shop?op=rollback' ], removal => [ DELETE => '/v1/admin/services/shop' ]);
     for my $what (sort keys %calls) {
         # After `current` was renamed.
-        rule('fsync EIO services/shop$');
+        Faults::rule('fsync EIO services/shop$');
         is Service::admin($server, @{ $calls{$what} })->{status}, 500, "a $what whose sync fails";
         is $server->get('/shop/v')->{content}, 'two', 'the version of before is in force';
-        rule('');
+        Faults::rule('');
         is $server->restart, 0, 'restart';
         is $server->get('/shop/v')->{content}, 'two', 'so it is at the next start';
     }
@@ -137,14 +120,14 @@ subtest 'a purge that fails is not answered 204' => sub {
     );
     is Service::deploy($server, kept => \%kept)->{status}, 200, 'a service with a store';
     is $server->put('/v1/kv/kept-cart/a', 'v')->{status}, 201, 'a key';
-    rule('pwrite ENOSPC kept-cart/data.mdb');
+    Faults::rule('pwrite ENOSPC kept-cart/data.mdb');
     my $reply = Service::admin($server, DELETE => '/v1/admin/services/kept?purge=1');
     is $reply->{status}, 507, 'its store cannot be emptied';
     like $reply->{content}, qr/out of service, but not all of it could be purged/, 'it is said';
     is $server->get('/kept/cart/a')->{status}, 404, 'it is out of service';
     $reply = Service::admin($server, DELETE => '/v1/admin/services/kept?purge=1');
     is $reply->{status}, 507, 'another purge fails as well';
-    rule('');
+    Faults::rule('');
     is Service::admin($server, DELETE => '/v1/admin/services/kept?purge=1')->{status}, 204, 'and goes well when it can';
     is $server->get('/v1/kv/kept-cart/a')->{status}, 404, 'the key is gone';
     ok !-e $server->dir . '/services/kept', 'so is the rest';
@@ -153,7 +136,7 @@ subtest 'a purge that fails is not answered 204' => sub {
 is $server->stop, 0, 'the daemon ends well';
 
 subtest 'no descriptor is no mistake in a service' => sub {
-    my $few = Service::start({ options(), nofile => 64 });
+    my $few = Service::start({ env => Faults::environment(), nofile => 64 });
     my $connection = $few->connect(address => Service::admin_address($few));
     is $connection->request(GET => '/livez')->{status}, 200, 'an administrator is in early';
     my @crowd = map { $few->raw_connect } 1 .. 200;
@@ -173,9 +156,9 @@ sub says { return { 'a.sql' => "-- GET /v\n-- reply: value\nSELECT '$_[0]';\n" }
 # A daemon in the middle of a load by HUP, which goes on for so long.
 sub loading {
     my ($seconds, $conf) = @_;
-    my $loading = Service::start({ options(), conf => $conf // '' });
+    my $loading = Service::start({ env => Faults::environment(), conf => $conf // '' });
     Service::folder("$loading->{services}/shop", says('one'));
-    rule("fsync sleep-${\ ($seconds * 1000)} shop/current.new");
+    Faults::rule("fsync sleep-${\ ($seconds * 1000)} shop/current.new");
     $loading->signal('HUP');
     ok $loading->wait_until(10, sub { -e $loading->dir . '/services/shop/current.new' }), 'HUP: a load has begun';
     return $loading;
@@ -183,7 +166,7 @@ sub loading {
 
 subtest 'a failed sync ends the daemon while it loads services' => sub {
     my $loading = loading(100);
-    rule("fdatasync EIO data.mdb\nfsync sleep-100000 shop/current.new");
+    Faults::rule("fdatasync EIO data.mdb\nfsync sleep-100000 shop/current.new");
     is $loading->put('/v1/kv/main/k', 'v')->{status}, 500, 'a write fails';
     is $loading->wait_exit(10 * Jackdaw::slowness()), 1, 'and the daemon ends';
 };
@@ -192,7 +175,7 @@ subtest 'so does TERM' => sub {
     my $loading = loading(100, qq(limits { drain_timeout = "500ms" }\n));
     $loading->signal('TERM');
     is $loading->wait_exit(10 * Jackdaw::slowness()), 0, 'after drain_timeout';
-    rule('');
+    Faults::rule('');
     $loading->restart;
     is $loading->get('/shop/v')->{content}, 'one', 'and the next start loads it';
     is $loading->stop, 0, 'the end';
@@ -210,7 +193,7 @@ subtest 'HUP while a load runs is one more' => sub {
     Service::folder("$loading->{services}/shop", says('two'));
     $loading->signal('HUP');
     ok $loading->wait_until(30, sub { $loading->get('/shop/v')->{content} eq 'two' }), 'it sees what has changed since';
-    rule('');
+    Faults::rule('');
     is $loading->stop, 0, 'the end';
 };
 

@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 
+use Faults;
 use Jackdaw;
 use POSIX qw(sysconf _SC_CLK_TCK);
 use Test::More;
@@ -51,18 +52,11 @@ for my $round (1 .. 2) {
 is $server->stop, 0, 'it ends in order';
 
 {
-    my $folder = File::Temp->newdir;
-    my $asan = join ':', grep { length } $ENV{ASAN_OPTIONS} // '', 'verify_asan_link_order=0';
-    $server = Jackdaw->start(env => { JACKDAW_FAULT => "$folder/rules", ASAN_OPTIONS => $asan,
-        LD_PRELOAD => Jackdaw::build() . '/tests/preload/fault.so' });
+    $server = Jackdaw->start(env => Faults::environment());
     my $connections = sub { $server->metric('jackdaw_http_connections') };
     is $server->put('/v1/kv/main/k', 'value')->{status}, 201, 'not watched: one is in early';
     my $before = $connections->();
-    # See tests/preload/fault.c.
-    open my $out, '>', "$folder/new" or die $!;
-    print $out "epoll_ctl ENOSPC socket:\n";
-    close $out or die $!;
-    rename "$folder/new", "$folder/rules" or die $!;
+    Faults::rule('epoll_ctl ENOSPC socket:');
     for my $turn (1 .. 20) {
         my $reply = $server->connect->request(GET => '/v1/kv/main/k', timeout => 5);
         next if $reply->{status} == 599;
@@ -72,7 +66,7 @@ is $server->stop, 0, 'it ends in order';
     ok $server->wait_log(qr/connection refused.*No space/), 'not watched: the log says so';
     is $server->get('/v1/kv/main/k')->{content}, 'value', 'not watched: who is in is served';
     is $connections->(), $before, 'not watched: nothing is counted twice, or left';
-    unlink "$folder/rules";
+    Faults::rule('');
     is $server->connect->request(GET => '/v1/kv/main/k')->{content}, 'value', 'not watched: it heals';
     is $server->stop, 0, 'not watched: it ends in order';
 }

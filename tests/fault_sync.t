@@ -7,33 +7,17 @@ use strict;
 use warnings;
 
 use Crowd;
+use Faults;
 use Jackdaw;
 use Service;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $writers = 8;
-my $preload = Jackdaw::build() . '/tests/preload/fault.so';
-my $folder  = File::Temp->newdir;
-
-# The rules of tests/preload/fault.c, seen whole or not at all.
-sub rule {
-    my ($line) = @_;
-    open my $out, '>', "$folder/new" or die $!;
-    print $out "$line\n";
-    close $out;
-    rename "$folder/new", "$folder/rules" or die $!;
-}
-
-sub environment {
-    rule('');
-    my $asan = join ':', grep { length } $ENV{ASAN_OPTIONS} // '', 'verify_asan_link_order=0';
-    return { LD_PRELOAD => $preload, JACKDAW_FAULT => "$folder/rules", ASAN_OPTIONS => $asan };
-}
 
 sub start {
     my (%options) = @_;
-    return Jackdaw->start(%options, env => environment());
+    return Jackdaw->start(%options, env => Faults::environment());
 }
 
 # Writes new keys until one is not acknowledged.
@@ -70,7 +54,7 @@ for my $rule ('fdatasync EIO data.mdb', 'dsync EIO data.mdb', 'pwrite EIO data.m
     my $crowd   = Crowd->start($writers, sub { write_until_refused($server, $_[0]) });
     sleep 0.3;
     is $server->get('/readyz')->{status}, 200, "$rule: ready before";
-    rule($rule);
+    Faults::rule($rule);
     my $status = $server->wait_exit(5 * Jackdaw::slowness());
     my $ended  = time;
     my @results = $crowd->wait;
@@ -89,7 +73,7 @@ for my $rule ('fdatasync EIO data.mdb', 'dsync EIO data.mdb', 'pwrite EIO data.m
         "$rule: it is not ready from then on";
     diag "$rule: /readyz was seen red ", scalar(grep { $_->[1] == 503 } @$seen), ' times';
 
-    rule('');
+    Faults::rule('');
     $server->restart;
     my @keys = map { @{ $_->{acknowledged} } } @results;
     cmp_ok scalar @keys, '>=', $writers, "$rule: " . @keys . ' writes were acknowledged';
@@ -102,7 +86,7 @@ for my $rule ('fdatasync EIO data.mdb', 'dsync EIO data.mdb', 'pwrite EIO data.m
 {
     my $server = start();
     is $server->put('/v1/kv/main/k', 'value')->{status}, 201, 'slow disk: one write before';
-    rule('fdatasync sleep-400 data.mdb');
+    Faults::rule('fdatasync sleep-400 data.mdb');
     my $crowd = Crowd->start($writers, sub {
         my ($writer) = @_;
         return $server->connect->request(PUT => "/v1/kv/main/slow-$writer", content => 'v')->{status};
@@ -119,7 +103,7 @@ for my $rule ('fdatasync EIO data.mdb', 'dsync EIO data.mdb', 'pwrite EIO data.m
     cmp_ok $reads, '>', 20, "slow disk: $reads reads meanwhile";
     cmp_ok $late, '<=', $reads / 20, 'slow disk: they do not wait for it';
     is_deeply [ $crowd->wait ], [ (201) x $writers ], 'slow disk: the writes succeed in the end';
-    rule('');
+    Faults::rule('');
     is $server->stop, 0, 'slow disk: it ends in order';
 }
 
@@ -127,7 +111,7 @@ for my $rule ('fdatasync EIO data.mdb', 'dsync EIO data.mdb', 'pwrite EIO data.m
 # clear answer; nothing of those is written, and it heals by itself.
 {
     my $server = start(queue_age => '50ms');
-    rule('fdatasync sleep-300 data.mdb');
+    Faults::rule('fdatasync sleep-300 data.mdb');
     my $crowd = Crowd->start($writers, sub {
         my ($writer) = @_;
         my $connection = $server->connect;
@@ -146,7 +130,7 @@ for my $rule ('fdatasync EIO data.mdb', 'dsync EIO data.mdb', 'pwrite EIO data.m
         return { %seen, late => $late };
     });
     my @results = $crowd->wait;
-    rule('');
+    Faults::rule('');
     is_deeply [ map { $_->{wrong} // () } @results ], [], 'old queue: 201, or 503 with Retry-After';
     my @refused = map { @{ $_->{503} // [] } } @results;
     my @written = map { @{ $_->{201} // [] } } @results;
@@ -164,7 +148,7 @@ for my $rule ('fdatasync EIO data.mdb', 'dsync EIO data.mdb', 'pwrite EIO data.m
 # client resets it while the committer is busy with the batch before.
 {
     my $server = start();
-    rule('fdatasync sleep-400 data.mdb');
+    Faults::rule('fdatasync sleep-400 data.mdb');
     my $before = $server->raw_connect;
     syswrite $before, "PUT /v1/kv/main/before HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nv";
     sleep 0.15;
@@ -182,7 +166,7 @@ for my $rule ('fdatasync EIO data.mdb', 'dsync EIO data.mdb', 'pwrite EIO data.m
     }
     # Others use the memory that the connections had.
     my @other = map { my $c = $server->connect; $c->request(GET => '/livez'); $c } 1 .. 16;
-    rule('');
+    Faults::rule('');
     ok $server->wait_until(5, sub { $server->get('/v1/kv/main/gone-8')->{status} == 200 }),
         'a client that left: its write is done';
     is $server->get("/v1/kv/main/gone-$_")->{headers}{'content-type'}, $type,
@@ -197,7 +181,7 @@ sub start_service {
     return Service::start(shop => {
         'migrations/0001_init.sql' => 'CREATE TABLE a(id INTEGER PRIMARY KEY, n INTEGER) STRICT;',
         'service.conf' => qq(timeout = "2m"\n),
-        'a.sql' => <<'SQL' }, { conf => "workers = 1\n", env => environment() });
+        'a.sql' => <<'SQL' }, { conf => "workers = 1\n", env => Faults::environment() });
 -- PUT /a/{id}
 -- reply: one
 UPDATE a SET n = n + 1 WHERE id = :id RETURNING n;
@@ -223,7 +207,7 @@ sub one_by_one {
         $connections[-1]->send_request(@$_);
         $server->wait_until(5, sub { $server->metric('jackdaw_service_statements') == @connections });
     }
-    rule($rule);
+    Faults::rule($rule);
     return map { $_->[0]->read_reply($_->[1][0], timeout => 60) } map { [ $connections[$_], $requests[$_] ] } 0 .. $#requests;
 }
 
@@ -236,7 +220,7 @@ sub one_by_one {
     for (1 .. 6) {
         @replies = one_by_one($server, 'fdatasync EIO sql.db-wal', [POST => "/shop/a/$n"], [PUT => '/shop/a/1']);
         last if $replies[1]{status} != 200;
-        rule('');
+        Faults::rule('');
         $n *= 2;
     }
     Jackdaw::is_problem($replies[1], 500, 'storage_fault', 'service: a write that was not run');
@@ -248,11 +232,11 @@ sub one_by_one {
     my @replies;
     for (1 .. 5) {
         is $server->post('/shop/a/1')->{status}, 200, 'service: a row';
-        rule("fdatasync sleep-$ms sql.db-wal");
+        Faults::rule("fdatasync sleep-$ms sql.db-wal");
         @replies = one_by_one($server, 'fdatasync EIO sql.db-wal',
             [PUT => '/shop/a/1'], [DELETE => '/shop/a/1'], [PUT => '/shop/a/1']);
         last if $replies[1]{status} != 204;
-        rule('');
+        Faults::rule('');
         $ms *= 2;
     }
     Jackdaw::is_problem($replies[1], 500, 'storage_fault', 'service: a row is not deleted');

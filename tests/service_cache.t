@@ -5,7 +5,7 @@ use strict;
 use warnings;
 
 use Crowd;
-use File::Temp;
+use Faults;
 use Jackdaw;
 use Service;
 use Test::More;
@@ -264,10 +264,6 @@ is $server->stop, 0;
 
 # What workers share is addresses: of this process, and of no other.
 for my $rule ('readdir unknown', 'unlinkat EIO') {
-    my $rules = File::Temp->new;
-    print $rules "$rule replies\n";
-    close $rules;
-    my $asan = join ':', grep { length } $ENV{ASAN_OPTIONS} // '', 'verify_asan_link_order=0';
     my $server = Service::start(
         shop => {
             'migrations/0001_init.sql' => 'CREATE TABLE a(id INTEGER PRIMARY KEY);',
@@ -278,11 +274,11 @@ WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 100000)
 SELECT max(x) + :n + (SELECT count(*) FROM a) AS n FROM c;
 SQL
         },
-        { conf => "workers = 1\n", env => {
-            LD_PRELOAD => Jackdaw::build() . '/tests/preload/fault.so', JACKDAW_FAULT => "$rules", ASAN_OPTIONS => $asan } });
+        { conf => "workers = 1\n", env => Faults::environment() });
     my $ask = sub { return [ map { $server->get("/shop/dear/$_")->{content} } 1 .. 6 ] };
     my $all = [ map { qq({"n":$_}\n) } 100_001 .. 100_006 ];
     is_deeply $ask->(), $all, "$rule: dear replies";
+    Faults::rule("$rule replies");
     $server->restart;
     is_deeply $ask->(), $all, "$rule: none is that of another process";
     is $server->stop, 0;
