@@ -160,10 +160,7 @@ for my $rule ('fdatasync EIO data.mdb', 'dsync EIO data.mdb', 'pwrite EIO data.m
         $socket;
     } 1 .. 8;
     sleep 0.05;
-    for (@gone) {
-        setsockopt $_, Socket::SOL_SOCKET(), Socket::SO_LINGER(), pack 'ii', 1, 0;
-        close $_;
-    }
+    Jackdaw::hang_up(@gone);
     # Others use the memory that the connections had.
     my @other = map { my $c = $server->connect; $c->request(GET => '/livez'); $c } 1 .. 16;
     Faults::rule('');

@@ -61,7 +61,7 @@ subtest 'who rests makes way for who waits' => sub {
     # It stands behind all that the buffers hold; others have no end.
     my $told = qr/"status":503,"code":"overloaded","detail":"the client took nothing/;
     ok first_with($told, 20 * $slow, @resting), 'and it was told so';
-    close $_ for @resting;
+    Jackdaw::hang_up(@resting);
     ends('none is held', 6);
     # Slow threads are two.
     my $rows = int 300_000 / $slow;
@@ -73,7 +73,7 @@ subtest 'who rests makes way for who waits' => sub {
     $sort = "SELECT count(*) AS n FROM (SELECT x FROM (" . rows_to(100_000 / $slow) . ") ORDER BY -x LIMIT 100000)";
     ok $server->wait_until(10, sub { sql($sort)->{status} == 200 }), 'a slow thread, too';
     note sprintf 'after %.1f s', time - $begin;
-    close $_ for @resting;
+    Jackdaw::hang_up(@resting);
     ends('none is held', 6);
 };
 
@@ -86,7 +86,7 @@ subtest 'many at once, of which some leave' => sub {
     my $whole = 0;
     for my $i (1 .. 24) {
         my $socket = $clients[$i - 1];
-        if ($i % 4 == 0) { receive($socket, bytes => 5000, seconds => 1); close $socket; next }
+        if ($i % 4 == 0) { receive($socket, bytes => 5000, seconds => 1); Jackdaw::hang_up($socket); next }
         my ($got) = receive($socket, bytes => 12);
         ($got) = to_the_end($socket, $got) if $got !~ m{^HTTP/1.1 503};
         $whole++ if $got =~ m{^HTTP/1.1 503} || (chunks($got))[1];

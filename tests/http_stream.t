@@ -330,11 +330,10 @@ subtest 'abandoned' => sub {
         my $socket = $server->raw_connect;
         syswrite $socket, "PUT /v1/kv/cache/?op=import HTTP/1.1\r\nHost: a\r\n"
             . "Content-Length: 1000000\r\n\r\n" . substr $some, 0, $i * 300;
-        setsockopt $socket, Socket::SOL_SOCKET(), Socket::SO_LINGER(), pack 'ii', 1, 0 if $i % 2;
         my $export = $server->raw_connect;
         syswrite $export, "GET /v1/kv/main/?op=export HTTP/1.1\r\nHost: a\r\n\r\n";
         sysread $export, my $got, $i * 500 if $i % 3;
-        setsockopt $export, Socket::SOL_SOCKET(), Socket::SO_LINGER(), pack 'ii', 1, 0 if $i % 2;
+        Jackdaw::hang_up($socket, $export) if $i % 2;
         is $server->get('/livez')->{status}, 200, 'others go on' if $i == 10;
     }
     my $left = $server->wait_until(10, sub { $server->descriptors <= $before + 1 });

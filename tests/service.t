@@ -313,9 +313,8 @@ SQL
             headers => { 'Content-Type' => 'application/json' });
         $server->wait_until(3, sub { $server->metric('jackdaw_service_statements', qr/narrow/) });
         is $server->metric('jackdaw_service_statements', qr/narrow/), 1, "$request->[0] is counted";
-        # A reset: the connection ends while the request waits.
-        setsockopt $connection->socket, Socket::SOL_SOCKET(), Socket::SO_LINGER(), pack 'ii', 1, 0;
-        close $connection->socket;
+        # The connection ends while the request waits.
+        Jackdaw::hang_up($connection->socket);
         $server->wait_until(10, sub { !$server->metric('jackdaw_service_statements', qr/narrow/) });
         is $server->metric('jackdaw_service_statements', qr/narrow/), 0, 'and no longer when its client has left';
     }

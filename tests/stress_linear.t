@@ -9,7 +9,6 @@ use warnings;
 use Crowd;
 use Jackdaw;
 use Linear;
-use Socket qw(SOL_SOCKET SO_LINGER);
 use Test::More;
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 
@@ -50,8 +49,7 @@ sub random_op {
 # Sends the operation and leaves: nobody knows whether it happens.
 sub give_up {
     my ($connection) = @_;
-    setsockopt $connection->socket, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0;
-    close $connection->socket;
+    Jackdaw::hang_up($connection->socket);
 }
 
 sub client {

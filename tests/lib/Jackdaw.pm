@@ -23,6 +23,7 @@ use IO::Socket::IP;
 use IO::Socket::UNIX;
 use JSON::PP;
 use POSIX qw(WNOHANG);
+use Socket qw(SOL_SOCKET SO_LINGER);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -191,6 +192,17 @@ sub raw_connect {
     return IO::Socket::UNIX->new(Peer => $1) if $address =~ /^unix:(.*)/;
     my ($host, $port) = $address =~ /^\[?(.*?)\]?:(\d+)$/ or die "address $address";
     return IO::Socket::IP->new(PeerHost => $host, PeerPort => $port, Timeout => 10);
+}
+
+# Closes with a reset, of which the daemon hears at once. After an ordinary
+# end, one that still has something to send hears it by its next attempt, for
+# which TCP may wait for many seconds when the client's window was closed.
+sub hang_up {
+    for my $socket (@_) {
+        setsockopt $socket, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0;
+        close $socket;
+    }
+    return;
 }
 
 # Everything that the daemon sends to bytes, until it closes or is silent for
