@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What all parts of the HTTP side share: the server, made once by main.c, and
+ * What all parts of the HTTP side share: the server, made once by daemon.c, and
  * what each worker has of its own.
  */
 #ifndef HTTP_SERVER_H
@@ -110,7 +110,7 @@ struct server {
 
 /* On a worker: its own part. */
 struct local *local_self(void) ON_WORKER;
-/* Called by main.c as the scheduler's begin and end. */
+/* Called by daemon.c as the scheduler's begin and end. */
 void local_begin(void *server, unsigned index);
 void local_end(void *server, unsigned index);
 /* After all workers have ended. */
