@@ -190,6 +190,43 @@ the_expired_make_room_at_once(void)
 	store_close(&store);
 }
 
+static uint64_t now_ms = 1000000; /* atomic */
+
+static uint64_t
+fake_now(void)
+{
+	return __atomic_load_n(&now_ms, __ATOMIC_SEQ_CST);
+}
+
+static void
+what_is_replaced_makes_room_once(void)
+{
+	struct store store;
+	struct kv_stats stats;
+	struct kv_op op;
+	enum err err;
+
+	store_init(&store, "replaced", false);
+	store.options.max_size = 128 << 10;
+	store.tuning.now_ms = fake_now;
+	store.tuning.sweep_pause_ms = 1000000;
+	store_open(&store);
+	op = put_of("expires", 60000);
+	op.has_ttl = true;
+	op.ttl_ms = 5000;
+	need(store_op(&store, &op) == ERR_OK, "cannot put");
+	need(put_size(&store, "stays", 60000) == ERR_OK, "cannot put");
+	__atomic_add_fetch(&now_ms, 10000, __ATOMIC_SEQ_CST);
+	err = put_size(&store, "expires", 100000);
+	stats = stats_of(&store);
+	ok(err == ERR_FULL && stats.live_bytes <= stats.max_size,
+	   "no room for more than both it and what has expired: %llu of %llu",
+	   (unsigned long long)stats.live_bytes,
+	   (unsigned long long)stats.max_size);
+	ok(put_size(&store, "expires", 60000) == ERR_OK, "but for as much");
+	store_close(&store);
+}
+
 /* ---- the map ------------------------------------------------------------ */
 
 static void
@@ -504,6 +541,7 @@ main(void)
 	setenv("TEST_DISK", under_root("disk", disk), 1);
 	a_store_is_full_at_its_size();
 	the_expired_make_room_at_once();
+	what_is_replaced_makes_room_once();
 	of_a_batch_only_those_fail_that_do_not_fit_the_map();
 	a_snapshot_that_is_kept_does_not_break_the_store();
 	the_least_used_go_first();

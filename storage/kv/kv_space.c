@@ -332,32 +332,44 @@ is_over(struct kv *kv, uint64_t growth)
 	       kv_space_pages(kv) > 2 * kv->max_size;
 }
 
+/* Where something had to go, old is looked up again: it may have been that. */
 static enum err
-check_quota(struct kv *kv, uint64_t growth, bool *changed)
+check_quota(struct kv *kv, struct bytes key, struct kv_found *old,
+	    uint64_t need)
 {
-	if (!is_over(kv, growth))
+	if (!is_over(kv, need - kv_cost_found(kv, key, old)))
 		return ERR_OK;
 	/* What has expired is gone for readers, so it is not in the way. */
-	*changed = kv_sweep(kv, KV_SWEEP_BATCH) > 0;
-	if (!is_over(kv, growth))
+	if (kv_sweep(kv, KV_SWEEP_BATCH) == 0)
+		return ERR_FULL;
+	if (!kv_find(kv, key, old))
+		return ERR_FAULT;
+	return is_over(kv, need - kv_cost_found(kv, key, old)) ? ERR_FULL
+							       : ERR_OK;
+}
+
+static enum err
+check_size(struct kv *kv, struct bytes key, struct kv_found *old, uint64_t need)
+{
+	uint64_t have = kv_cost_found(kv, key, old);
+	bool changed = false;
+	enum err err;
+
+	if (need <= have)
 		return ERR_OK;
-	return ERR_FULL;
+	if (!kv->is_volatile)
+		return check_quota(kv, key, old, need);
+	err = kv_evict(kv, key, have, need, &changed);
+	return changed && !kv_find(kv, key, old) ? ERR_FAULT : err;
 }
 
 enum err
 kv_space_admit(struct kv *kv, struct bytes key, struct kv_found *old,
 	       uint64_t need)
 {
+	enum err err = check_size(kv, key, old, need);
 	uint64_t have = kv_cost_found(kv, key, old);
-	bool changed = false;
-	enum err err = ERR_OK;
 
-	if (need > have && kv->is_volatile)
-		err = kv_evict(kv, key, have, need, &changed);
-	else if (need > have)
-		err = check_quota(kv, need - have, &changed);
-	if (changed && !kv_find(kv, key, old))
-		return ERR_FAULT;
 	if (err == ERR_OK && need > have && !admit_growth(kv, need))
 		err = ERR_FULL;
 	if (err == ERR_OK && need <= have)
