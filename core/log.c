@@ -141,8 +141,9 @@ journal_stamps(void)
 static int out_fd = STDERR_FILENO;
 static bool is_socket, may_block;
 
-/* Lines that found no room, not told yet. Any thread, through ck_pr. */
-static uint64_t lost;
+/* Any thread, through ck_pr. */
+static uint64_t lost;    /* lines that found no room, not told yet */
+static unsigned was_cut; /* the last one found room for a part of it */
 
 void
 log_begin(void)
@@ -177,6 +178,18 @@ write_at_once(const char *line, size_t len)
 		return -1;
 	}
 	return write(out_fd, line, len);
+}
+
+/* A terminal, and a disk that gets full, take a part of a line. */
+static bool
+end_cut_line(void)
+{
+	if (!ck_pr_load_uint(&was_cut) || !ck_pr_fas_uint(&was_cut, 0))
+		return true;
+	if (write_at_once("\n", 1) == 1)
+		return true;
+	ck_pr_store_uint(&was_cut, 1);
+	return false;
 }
 
 /* ---- lines -------------------------------------------------------------- */
@@ -225,8 +238,8 @@ add_message(char *line, size_t len, const char *format, va_list args)
 	return end + 1;
 }
 
-/* False: there is no room for it. Where nobody is there to read it, or the disk
- * is full, it is as good as written. */
+/* False: there is no room for it, or for its end. Where nobody is there to read
+ * it, or the disk is full, it is as good as written. */
 static bool
 put(enum log_level level, const char *format, va_list args)
 {
@@ -234,11 +247,17 @@ put(enum log_level level, const char *format, va_list args)
 	size_t len = add_prefix(line, level);
 	ssize_t n;
 
+	if (!end_cut_line())
+		return false;
 	len = add_message(line, len, format, args);
 	do
 		n = write_at_once(line, len);
 	while (n < 0 && errno == EINTR);
-	return n >= 0 || errno != EAGAIN;
+	if (n < 0)
+		return errno != EAGAIN;
+	if ((size_t)n < len)
+		ck_pr_store_uint(&was_cut, 1);
+	return (size_t)n == len;
 }
 
 static bool

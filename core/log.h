@@ -11,7 +11,8 @@
  *
  * After log_begin() a line never waits for its reader: where there is no room,
  * it is dropped, and the next one that finds room is behind a warning
- * that tells how many were.
+ * that tells how many were. Where there is room for a part of it, the next one
+ * ends it first, and it counts with those.
  */
 #ifndef CORE_LOG_H
 #define CORE_LOG_H

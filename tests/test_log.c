@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -102,6 +104,36 @@ a_broken_log_stops_nobody(void)
 	ok(errno == ENOENT, "errno is kept");
 	dup2(kept, STDERR_FILENO);
 	close(kept);
+}
+
+/* As on a disk that is full for a while, or a terminal that is held. */
+static void
+a_line_that_is_cut_has_an_end(void)
+{
+	struct rlimit before, small;
+	char *lines[3];
+
+	if (getrlimit(RLIMIT_FSIZE, &before))
+		abort();
+	small = before;
+	small.rlim_cur = 1000;
+	signal(SIGXFSZ, SIG_IGN);
+	capture();
+	setrlimit(RLIMIT_FSIZE, &small);
+	for (unsigned i = 0; i < 20; i++)
+		log_info("%0100u", i);
+	setrlimit(RLIMIT_FSIZE, &before);
+	log_info("after");
+	captured_text();
+	/* 7 of 131 bytes are whole, and 83 bytes of the next. */
+	lines[0] = strtok(text + 7 * 131, "\n");
+	lines[1] = strtok(NULL, "\n");
+	lines[2] = strtok(NULL, "\n");
+	ok(lines[0] && strlen(lines[0]) == 83, "a line is cut, and ends there");
+	is_str(after_time(lines[1] ? lines[1] : ""),
+	       "warn log lines were lost count=13", "it counts as lost");
+	is_str(after_time(lines[2] ? lines[2] : ""), "info after",
+	       "and the log goes on");
 }
 
 enum { FLOOD = 20000 };
@@ -342,6 +374,7 @@ main(int argc, char **argv)
 	levels_filter();
 	one_event_is_one_line();
 	a_broken_log_stops_nobody();
+	a_line_that_is_cut_has_an_end();
 	full_logs_stop_nobody();
 	times_are_those_of_gmtime();
 	lines_begin_with_the_time();
