@@ -145,12 +145,27 @@ static bool is_socket, may_block;
 static uint64_t lost;    /* lines that found no room, not told yet */
 static unsigned was_cut; /* the last one found room for a part of it */
 
+/* One that is closed would be the next file that we open, a store's perhaps,
+ * and get the log. */
+static void
+hold_standard_files(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd < STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
 void
 log_begin(void)
 {
 	struct stat stat;
 	int fd;
 
+	hold_standard_files();
 	if (fstat(STDERR_FILENO, &stat))
 		return;
 	is_socket = S_ISSOCK(stat.st_mode);

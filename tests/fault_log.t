@@ -45,4 +45,15 @@ like $read->(), qr/^\S+ warn log lines were lost count=\d+\n/, 'then it says tha
 # It is full again.
 $connection->request(PUT => "/v1/kv/main/k$_", content => 'x' x 20_000, timeout => 20) for 1 .. 1000;
 is $server->stop, 0, 'it ends when it shall';
+
+# Without standard error, what is opened first does not get the log.
+for my $closed ('2>&-', '0<&- 1>&- 2>&-') {
+    $server = Jackdaw->start(wait => 0, listen => "unix:$tmp/socket",
+        under => ['sh', '-c', qq(exec "\$0" "\$@" $closed)]);
+    ok $server->wait_until(10 * Jackdaw::slowness(), sub { IO::Socket::UNIX->new(Peer => "$tmp/socket") }),
+        "it starts with $closed";
+    is readlink '/proc/' . $server->pid . "/fd/$_", '/dev/null', "descriptor $_ is nothing of ours" for 0 .. 2;
+    is $server->stop, 0, 'it ends';
+    is -s $server->dir . '/lock', 0, 'no file has the log';
+}
 done_testing;
