@@ -275,6 +275,10 @@ profile_figures(const struct profile *profile, struct profile_figures *figures)
 		(struct profile_figures){ profile->samples, profile->dropped };
 	for (const struct recorder *recorder =
 		     ck_pr_load_ptr(&profile->recorders);
-	     recorder; recorder = recorder->next)
-		figures->dropped += ck_pr_load_64(&recorder->dropped);
+	     recorder; recorder = recorder->next) {
+		uint64_t dropped = ck_pr_load_64(&recorder->dropped);
+
+		figures->samples += dropped;
+		figures->dropped += dropped;
+	}
 }
