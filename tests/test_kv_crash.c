@@ -421,6 +421,57 @@ the_expired_go_though_the_disk_is_full(void)
 	store_close(&store);
 }
 
+/* Deletes, one at a time, until one finds no room. */
+static unsigned
+delete_until_full(struct store *store, unsigned count)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct kv_op op;
+		char key[16];
+
+		/* Those of put_scattered() that do not expire. */
+		if (i % 3 == 0)
+			continue;
+		snprintf(key, sizeof(key), "s%05u", i * 7919 % count);
+		op = op_of(KV_DELETE, key, NULL);
+		if (store_op(store, &op) != ERR_OK)
+			break;
+		n++;
+	}
+	return n;
+}
+
+static void
+what_expires_takes_no_room_from_others(void)
+{
+	enum { COUNT = 3000 };
+	struct store store;
+	unsigned n[2];
+
+	for (unsigned i = 0; i < 2; i++) {
+		store_init(&store, i ? "sweep-1" : "sweep-0", false);
+		store.tuning.now_ms = counted_now;
+		store.tuning.sweep_pause_ms = 3600000;
+		store_open(&store);
+		put_scattered(&store, COUNT);
+		set_rules("fallocate ENOSPC data.mdb\n");
+		put_until_full(&store, 60000);
+		put_until_full(&store, 1000);
+		if (i)
+			ck_pr_add_64(&now_ms, 2000);
+		/* Keeps the pages that are freed from being used again. */
+		need(kv_read_renew(store.read, true) == ERR_OK, "no snapshot");
+		n[i] = delete_until_full(&store, COUNT);
+		kv_read_reset(store.read);
+		set_rules("");
+		store_close(&store);
+	}
+	ok(n[0] > 20 && n[1] > n[0] / 2, "%u deletes, %u beside what expires",
+	   n[0], n[1]);
+}
+
 static void
 a_sequence_that_cannot_move_is_a_fault(void)
 {
@@ -467,6 +518,7 @@ faults(void)
 	in_a_batch_only_those_fail_that_do_not_fit();
 	a_disk_that_gives_no_more_blocks();
 	the_expired_go_though_the_disk_is_full();
+	what_expires_takes_no_room_from_others();
 	a_sequence_that_cannot_move_is_a_fault();
 	a_slow_sync_only_takes_its_time();
 	unlink(rules);

@@ -277,11 +277,13 @@ kv_commit(void *store, struct lane_item **items, size_t count, bool *fault)
 			return applied;
 		}
 		*fault = err == ERR_FAULT;
-		if (*fault || applied == 1) {
+		/* A single one may have failed for what was swept with it. */
+		if (*fault ||
+		    (applied == 1 && kv->batch_max < LANE_BATCH_OPS)) {
 			n = *fault ? count : 1;
 			fail(kv, items, n, err);
 			return n;
 		}
-		kv->batch_max = n = applied / 2;
+		kv->batch_max = n = applied > 1 ? applied / 2 : 1;
 	}
 }
