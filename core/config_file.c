@@ -237,34 +237,16 @@ parse(const struct buffer *text, const struct config_key *keys, unsigned count)
 /* Not left to libconfuse, whose scanner ends the process when a read fails,
  * as it does on a folder. */
 static enum err
-read_all(int fd, struct buffer *text)
-{
-	for (;;) {
-		char *room = buffer_reserve(text, 4096);
-		ssize_t n;
-
-		if (!room)
-			return text->err;
-		n = read(fd, room, 4096);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_from_errno(errno);
-		if (n == 0)
-			return ERR_OK;
-		buffer_added(text, (size_t)n);
-	}
-}
-
-static enum err
 load(const char *path, struct buffer *text, char *message, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	enum err err = fd < 0 ? err_from_errno(errno) : read_all(fd, text);
+	enum err err = ERR_OK;
 
-	if (err)
+	if (fd < 0 || !buffer_read_all(text, fd)) {
+		err = text->err ? text->err : err_from_errno(errno);
 		snprintf(message, size, "%s: %s", path,
 			 text->err ? err_text(err) : strerror(errno));
+	}
 	if (fd >= 0)
 		close(fd);
 	return err;
