@@ -189,8 +189,16 @@ retire(struct seat *seat)
 	give_up_seat(seat);
 	/* Pairs with the fence in slow_submit(), see the top. */
 	ck_pr_fence_memory();
-	return ck_pr_load_uint(&seat->slow->jobs) == 0 ||
-	       !take_seat(seat, SEAT_TAKEN);
+	while (ck_pr_load_uint(&seat->slow->jobs) > 0) {
+		if (take_seat(seat, SEAT_TAKEN))
+			return false;
+		/* Somebody else's thread has it now, and sees the job. */
+		if (ck_pr_load_uint(&seat->state) == SEAT_TAKEN)
+			return true;
+		/* Or will not come to be, and nobody else would see it. */
+		sched_yield();
+	}
+	return true;
 }
 
 static void
