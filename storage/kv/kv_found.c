@@ -43,11 +43,14 @@ delete_index(struct kv *kv, uint64_t expires_ms, uint64_t seq)
 {
 	uint8_t index[KV_EXPIRY_KEY_SIZE];
 	MDB_val name = { sizeof(index), index };
+	int rc;
 
 	if (!expires_ms)
 		return true;
 	kv_expiry_encode(index, expires_ms, seq);
-	return kv_check(kv, mdb_del(kv->batch.txn, kv->expiry, &name, NULL));
+	rc = mdb_del(kv->batch.txn, kv->expiry, &name, NULL);
+	/* Each record that expires has its entry. */
+	return kv_check(kv, rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc);
 }
 
 /* Straight into LMDB's page. */
