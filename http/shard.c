@@ -262,6 +262,14 @@ go_on_held(struct request *request, struct MHD_Connection *connection)
 }
 
 static void
+count_body(struct request *request, size_t n) ON_WORKER
+{
+	counter_add(&local_self()->body_bytes, n);
+	conn_progress(request->conn, n);
+}
+
+/* What the chunk has no room for comes again. */
+static void
 on_stream_piece(struct request *request, struct MHD_Connection *connection,
 		const char *data, size_t *len) ON_WORKER
 {
@@ -276,6 +284,7 @@ on_stream_piece(struct request *request, struct MHD_Connection *connection,
 		reply_cut(request, err);
 		return;
 	}
+	count_body(request, take);
 	*len -= take;
 	if (request->body_len >= chunk)
 		run_action(request, connection);
@@ -287,12 +296,11 @@ on_body_piece(struct request *request, struct MHD_Connection *connection,
 {
 	enum err err;
 
-	counter_add(&local_self()->body_bytes, *len);
-	conn_progress(request->conn, *len);
 	if (request->action->body == BODY_STREAM) {
 		on_stream_piece(request, connection, data, len);
 		return;
 	}
+	count_body(request, *len);
 	err = request_body_add(request, data, *len, request_body_max(request));
 	if (err)
 		reply_cut(request, err);

@@ -323,6 +323,15 @@ subtest 'constant memory' => sub {
     note "$grown bytes more while exporting";
 };
 
+# Its chunks end where lines do not, so the same bytes are offered twice.
+subtest 'a byte that came is counted once' => sub {
+    my $name = 'jackdaw_http_request_body_bytes_total';
+    my $text = join '', map { line(key => "k/$_", value => 'v' x 100) } 1 .. 3000;
+    my $before = $server->metric($name);
+    is import_lines('cache', $text)->{status}, 200, 'an import of some chunks';
+    is $server->metric($name) - $before, length $text, 'is as long as it was';
+};
+
 subtest 'abandoned' => sub {
     my $some = join '', map { "$_\n" } @lines[0 .. 99];
     my $before = $server->descriptors;
