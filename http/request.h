@@ -107,6 +107,9 @@ struct request {
 	bool body_inline;
 	size_t body_len, body_capacity;
 	size_t stream_chunk; /* collect this much; 0: the usual */
+	/* Why no more of a stream's body was taken: its action answers, since
+	 * it knows what is done. */
+	enum err stream_err;
 
 	struct frame *frame; /* what it is answered with; its worker's */
 	void *work;          /* of the action; freed by free_work(work) */

@@ -280,13 +280,12 @@ on_stream_piece(struct request *request, struct MHD_Connection *connection,
 	enum err err;
 
 	err = request_body_add(request, data, take, UINT64_MAX);
-	if (err) {
-		reply_cut(request, err);
-		return;
+	if (!err) {
+		count_body(request, take);
+		*len -= take;
 	}
-	count_body(request, take);
-	*len -= take;
-	if (request->body_len >= chunk)
+	request->stream_err = err;
+	if (err || request->body_len >= chunk)
 		run_action(request, connection);
 }
 

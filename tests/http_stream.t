@@ -377,5 +377,20 @@ EOC
     is $reply->{status}, 200, 'so has a batch' or diag substr $reply->{content}, 0, 300;
 };
 
+# Bodies that wait may take limits.body_memory, and this line more of it.
+subtest 'no room for a line' => sub {
+    is $server->restart(conf => <<"EOC"), 0, 'limits.body_memory is lowered';
+store main { kind = durable max_size = "512M" }
+limits { max_value = "512K" max_body = "512K" body_memory = "1M" }
+EOC
+    my $text = join '', map { line(key => "room/$_", value => 'v' x 100) } 1 .. 3000;
+    my $problem = is_problem(import_lines('main', $text . '{"key":"k","value":"' . '\u0001' x 400_000 . "\"}\n"),
+        503, 'overloaded', 'an import with a line that does not fit');
+    like $problem->{detail} // '', qr/\bline 3001\b/, 'names it';
+    like $problem->{detail} // '', qr/\bimported: 3000\b/, 'and says what is in';
+    is $server->get('/v1/kv/main/room/3000')->{status}, 200, 'which is so';
+    is $server->get('/v1/kv/main/k')->{status}, 404, 'and no more';
+};
+
 is $server->stop, 0, 'the daemon ends well';
 done_testing;

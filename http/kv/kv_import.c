@@ -280,6 +280,19 @@ run_chunk(struct task *task)
 	}
 }
 
+/* The body stands at a line for which there is no room. */
+static void
+send_stopped(struct request *request) ON_WORKER
+{
+	struct import *import = request->work;
+	enum err err = request->stream_err;
+	const char *code;
+
+	refuse(import, import->line + 1, http_status(err, &code),
+	       err_text(err));
+	send_wrong(request);
+}
+
 void
 kv_import(struct request *request)
 {
@@ -298,6 +311,10 @@ kv_import(struct request *request)
 		import->line_max = config->max_value * 6 + (16 << 10);
 		request->work = import;
 		request->free_work = free_import;
+	}
+	if (request->stream_err) {
+		send_stopped(request);
+		return;
 	}
 	request_wait_task(request, run_chunk);
 }
