@@ -223,6 +223,12 @@ subtest 'stacks of a file' => sub {
     is "$status|$err", '0|', 'so are short ones, also the last without its line end';
     like $out, qr/jackdaw: 60 samples</, 'which all count';
     is $greys->($out), 'all jackdawd', 'and only the process is no function';
+    # As deep as one that calls itself without end; the stack is ours to choose.
+    $write->(join(';', 'jackdawd', ('again') x 40_000) . " 1\n");
+    ($status, $out, $err) = Jackdaw->run('sh', '-c', 'ulimit -s 512 && exec "$@"', 'sh', Jackdaw::client(),
+        'profile', '--file', $file, '-o', 'svg');
+    is "$status|$err", '0|', 'one of any depth is drawn';
+    is scalar(() = $out =~ /<title>again /g), 40_000, 'to its end';
     ($status, undef, $err) = $client->('--file', $file);
     is $status, 2, 'a table cannot be made of them';
     like $err, qr/can be drawn: -o svg/, 'which is said';

@@ -32,6 +32,7 @@ struct node {
 	uint64_t total;
 	unsigned first, next; /* child, sibling: places in the list */
 	unsigned row;         /* 0: the root */
+	double x;             /* of its left side, when it is drawn */
 };
 
 struct tree {
@@ -199,7 +200,7 @@ struct drawing {
 };
 
 static void
-draw_box(const struct drawing *drawing, const struct node *node, double x)
+draw_box(const struct drawing *drawing, const struct node *node)
 {
 	unsigned group = group_of(node, drawing->stacks);
 	double width = (double)node->total * drawing->scale;
@@ -214,31 +215,38 @@ draw_box(const struct drawing *drawing, const struct node *node, double x)
 	       100.0 * (double)node->total / (double)drawing->stacks->samples);
 	printf("<rect x=\"%.2f\" y=\"%u\" width=\"%.2f\" height=\"%u\" "
 	       "fill=\"hsl(%u,%u%%,%u%%)\"/>",
-	       x, y, width, ROW - 1, groups[group].hue,
+	       node->x, y, width, ROW - 1, groups[group].hue,
 	       groups[group].saturation, shade_of(name));
 	/* Of a name that is cut off two letters say so. */
 	if (room >= 3 || room >= letters(name)) {
 		bool whole = letters(name) <= room;
 
-		printf("<text x=\"%.2f\" y=\"%u\">", x + 2, y + ROW - 5);
+		printf("<text x=\"%.2f\" y=\"%u\">", node->x + 2, y + ROW - 5);
 		put_text(name, whole ? room : room - 2);
 		printf("%s</text>", whole ? "" : "..");
 	}
 	fputs("</g>\n", stdout);
 }
 
+/* Not by recursion, since stacks may be of any depth: in the list a node stands
+ * behind its parent, which has given it its place. */
 static void
-draw_node(const struct drawing *drawing, unsigned index, double x)
+draw_boxes(const struct drawing *drawing)
 {
-	const struct node *node = &drawing->tree->list[index];
+	struct node *list = drawing->tree->list;
 
-	if ((double)node->total * drawing->scale < NARROWEST)
-		return;
-	draw_box(drawing, node, x);
-	for (unsigned child = node->first; child != NO_NODE;
-	     child = drawing->tree->list[child].next) {
-		draw_node(drawing, child, x);
-		x += (double)drawing->tree->list[child].total * drawing->scale;
+	list[0].x = MARGIN;
+	for (unsigned i = 0; i < drawing->tree->count; i++) {
+		double x = list[i].x;
+
+		if ((double)list[i].total * drawing->scale < NARROWEST)
+			continue;
+		draw_box(drawing, &list[i]);
+		for (unsigned child = list[i].first; child != NO_NODE;
+		     child = list[child].next) {
+			list[child].x = x;
+			x += (double)list[child].total * drawing->scale;
+		}
 	}
 }
 
@@ -291,7 +299,7 @@ flame_write(const struct stacks *stacks)
 	       "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
 	       WIDTH, drawing.height, WIDTH, drawing.height, FONT);
 	draw_head(&drawing);
-	draw_node(&drawing, 0, MARGIN);
+	draw_boxes(&drawing);
 	fputs("</svg>\n", stdout);
 	free(tree.list);
 	return true;
