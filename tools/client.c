@@ -198,22 +198,26 @@ streams(const struct request *request)
 	return request->has_source || takes_body(request);
 }
 
+/* libcurl counts milliseconds in 32 bits. */
+static long
+curl_ms(uint64_t ms)
+{
+	return (long)(ms < INT32_MAX ? ms : INT32_MAX);
+}
+
 /* Milliseconds, never 0, which would be no limit. */
 static long
 time_left_ms(const struct client *client, const struct request *request)
 {
-	/* libcurl counts them in 32 bits. */
-	const uint64_t most = INT32_MAX;
-	uint64_t now_ns = clock_mono_ns(), left_ms;
+	uint64_t now_ns = clock_mono_ns();
 
 	if (request->timeout_ms)
-		return (long)request->timeout_ms;
+		return curl_ms(request->timeout_ms);
 	if (client->deadline_ns == UINT64_MAX)
 		return streams(request) ? 0 : REQUEST_TIMEOUT_MS;
 	if (now_ns >= client->deadline_ns)
 		return 1;
-	left_ms = (client->deadline_ns - now_ns) / NS_PER_MS + 1;
-	return (long)(left_ms < most ? left_ms : most);
+	return curl_ms((client->deadline_ns - now_ns) / NS_PER_MS + 1);
 }
 
 static bool

@@ -116,8 +116,9 @@ post(const struct session *session, const char *target, struct bytes body,
 	request->has_body = true;
 	request->body = body;
 	request->cancel = session->cancel;
-	if (timeout_ms)
-		request->timeout_ms = timeout_ms + GRACE_MS;
+	if (timeout_ms &&
+	    __builtin_add_overflow(timeout_ms, GRACE_MS, &request->timeout_ms))
+		request->timeout_ms = UINT64_MAX;
 	return client_call(session->call->client, request, reply);
 }
 
