@@ -262,10 +262,13 @@ seats_wait(struct worker *worker, int timeout_ms)
 	worker->at_home = true;
 	source->wait(source, timeout_ms, &result);
 	worker->at_home = false;
-	if (worker->parked)
+	if (worker->parked) {
+		/* Nothing came: all of it was waiting. */
+		worker->counted_ns = clock_mono_ns();
 		found_nothing = !worker_unpark(worker);
-	else
+	} else {
 		stat_add(&worker->stats.source_runs, 1);
+	}
 	worker_catch_up(worker);
 	source_release(source);
 	note_result(worker, seat, &result);
