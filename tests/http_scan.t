@@ -225,6 +225,14 @@ subtest 'NDJSON' => sub {
     like $reply->{content}, qr{^\{"key":"lines/3".*\n\{"key":"lines/4".*\n\z}, 'which goes on';
     (undef, $reply) = scan('prefix=nothing/', $accept);
     is "$reply->{status} $reply->{content}", '200 ', 'no item, no line';
+    # As a client writes it that encodes no more than it must.
+    put("odd>#/$_") for 1 .. 3;
+    put('odd/other');
+    (undef, $reply) = scan('limit=2&prefix=odd>#/', $accept);
+    ($next) = ($reply->{headers}{link} // '') =~ /^<([^>]+)>; rel="next"$/;
+    ok defined $next, 'Link ends where it ends, whatever the query has in it' or diag $reply->{headers}{link};
+    $reply = $server->get(($next // '/') =~ s/#.*//r, undef, $accept);
+    like $reply->{content}, qr{^\{"key":"odd>#/3".*\n\z}, 'and leads to the rest of the same';
     my $long = "\xff\xfe" x 120;
     put($long . $_ x 240) for 'a', 'b';
     my $query = 'limit=1&prefix=' . Jackdaw::encode($long);

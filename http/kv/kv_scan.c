@@ -310,6 +310,21 @@ free_scan(void *work) ON_WORKER
 	free(scan);
 }
 
+/* A part of a query as it came, but for what would end a link, or the query
+ * within it. */
+static void
+put_query(struct buffer *link, struct bytes part)
+{
+	const char *c = part.data;
+
+	for (size_t i = 0; i < part.len; i++) {
+		if (c[i] == '>' || c[i] == '#')
+			buffer_addf(link, "%%%02X", c[i]);
+		else
+			buffer_add(link, c + i, 1);
+	}
+}
+
 /* The same request with the cursor in it. False: a head has no room for it. */
 static bool
 put_link(struct reply *reply, const struct request *request, const char *cursor)
@@ -329,7 +344,7 @@ put_link(struct reply *reply, const struct request *request, const char *cursor)
 
 		if (len && !(len >= 7 && !memcmp(rest.data, "cursor=", 7))) {
 			buffer_add_str(&link, "&");
-			buffer_add(&link, rest.data, len);
+			put_query(&link, (struct bytes){ rest.data, len });
 		}
 		len += and != NULL;
 		rest = (struct bytes){ (const char *)rest.data + len,
