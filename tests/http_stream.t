@@ -184,10 +184,12 @@ subtest 'a bad line is named' => sub {
     my $reply = import_lines('cache', $good . line(key => 'long', value => 'x' x ((1 << 20) + 1)));
     my $problem = is_problem($reply, qr/^4(00|13)$/, undef, 'a value that is too long');
     like $problem->{detail}, qr/\bline 2\b/, 'by its number';
+    like $problem->{detail}, qr/\b1048576\b/, 'with the limit';
     is $server->get('/v1/kv/cache/long')->{status}, 404, 'is not taken';
     $reply = import_lines('cache', $good . '{"key":"' . 'x' x 10_000_000);
     $problem = is_problem($reply, qr/^4(00|13)$/, undef, 'a line without an end');
     like $problem->{detail}, qr/\bline 2\b/, 'by its number';
+    like $problem->{detail}, qr/\b6307840\b/, 'with the limit: a value of control characters, and 16 KiB';
     is import_lines('cache', line(key => 'most', value => 'x' x (1 << 20)))->{status}, 200,
         'a value of the largest size';
     is import_lines('cache', line(key => 'most', base64 => encode_base64("\xff" x (1 << 20), '')))

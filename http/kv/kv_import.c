@@ -68,6 +68,16 @@ refuse_line(struct import *import, unsigned status, const char *why)
 	return false;
 }
 
+static bool
+refuse_size(struct import *import, const char *what, uint64_t limit)
+{
+	char why[80];
+
+	snprintf(why, sizeof(why), "%s, the limit is %llu", what,
+		 (unsigned long long)limit);
+	return refuse_line(import, 413, why);
+}
+
 /* Scan's members may stand there, so that a scan can be imported. */
 static bool
 read_members(struct json_read *read, struct kv_op *op)
@@ -120,9 +130,8 @@ read_line(struct import *import, struct bytes line, uint64_t now_ms)
 	}
 	if (op->value.len > import->value_max) {
 		json_read_end(&read);
-		return refuse_line(import, 413,
-				   "the value is larger than "
-				   "limits.max_value");
+		return refuse_size(import, "the value is too large",
+				   import->value_max);
 	}
 	if (op->expires_ms && op->expires_ms <= now_ms) {
 		json_read_end(&read);
@@ -168,7 +177,7 @@ read_chunk(struct request *request, struct import *import)
 	}
 	if (!import->consumed && request->body_len > import->line_max) {
 		import->line++;
-		refuse_line(import, 413, "the line is too long");
+		refuse_size(import, "the line is too long", import->line_max);
 	}
 }
 
