@@ -241,13 +241,14 @@ struct running {
 };
 
 static ssize_t
-stream_more(void *arg, uint64_t position, char *out, size_t size)
+stream_more(void *arg, uint64_t position, char *out, size_t size) ON_WORKER
 {
 	struct running *running = arg;
 	struct request *request = running->request;
 	ptrdiff_t n;
 
 	(void)position;
+	shard_begin_work(request->shard);
 	if (ck_pr_load_uint(&request->cancelled))
 		return MHD_CONTENT_READER_END_WITH_ERROR;
 	/* It asks for more: the client has taken what was before. */

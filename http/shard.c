@@ -123,15 +123,14 @@ conn_of(struct MHD_Connection *connection)
 		->socket_context;
 }
 
-/* A wait has ended, and this is the first thing that came. While it waited the
- * shard had no catalog, which may have been freed. */
-static void
-begin_work(struct shard *shard) ON_WORKER
+void
+shard_begin_work(struct shard *shard)
 {
 	if (!shard->waiting)
 		return;
 	shard->waiting = false;
 	sched_awake();
+	/* While it waited it had no catalog, which may have been freed. */
 	catalog_take_up(local_self());
 }
 
@@ -144,7 +143,7 @@ on_target(void *cls, const char *target,
 	struct conn *conn = conn_of(connection);
 	struct request *request;
 
-	begin_work(shard);
+	shard_begin_work(shard);
 	request = request_begin(local_self(), bytes_of(target ? target : ""));
 	if (!request)
 		return NULL;
@@ -183,7 +182,7 @@ on_completed(void *cls, struct MHD_Connection *connection, void **context,
 	uint64_t now = clock_mono_ns();
 	enum action_index action;
 
-	begin_work(shard);
+	shard_begin_work(shard);
 	if (!request)
 		return;
 	action = request->action->index;
@@ -326,7 +325,7 @@ on_request(void *cls, struct MHD_Connection *connection, const char *url,
 {
 	struct request *request = *context;
 
-	begin_work(cls);
+	shard_begin_work(cls);
 	if (!request)
 		return MHD_NO; /* there was no memory for it */
 	switch (request->state) {

@@ -26,6 +26,9 @@ struct server *shard_server(const struct shard *shard);
 /* Any thread. */
 unsigned shard_connections(const struct shard *shard);
 
+/* First in all that libmicrohttpd calls: its wait may end with it. Cheap when
+ * called again. */
+void shard_begin_work(struct shard *shard) ON_WORKER;
 /* Queues what was built for the request, in its handler or while it is
  * suspended. */
 void shard_queue(struct request *request, unsigned status,
