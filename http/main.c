@@ -83,7 +83,7 @@ wait_signal(const sigset_t *signals, uint64_t ms)
 	return number < 0 ? 0 : number;
 }
 
-/* True: everything ended in time. */
+/* True: everything ended in time. Ends early at a failed sync. */
 static bool
 drain(struct daemon *daemon, const sigset_t *signals)
 {
@@ -91,7 +91,8 @@ drain(struct daemon *daemon, const sigset_t *signals)
 		clock_mono_ns() + daemon->config.drain_timeout_ms * NS_PER_MS;
 
 	begin_drain(&daemon->server);
-	while (!is_drained(&daemon->server) && clock_mono_ns() < end) {
+	while (!is_drained(&daemon->server) &&
+	       !server_faulty(&daemon->server) && clock_mono_ns() < end) {
 		int number = wait_signal(signals, 10);
 
 		if (number == SIGTERM || number == SIGINT) {
@@ -115,6 +116,18 @@ raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static void
+end_faulty(void)
+{
+	const struct timespec linger = { .tv_nsec = FAULT_LINGER_MS * 1000000 };
+
+	/* Not until the next signal: another store may fail with the first. */
+	nanosleep(&linger, NULL);
+	log_error("exit: acknowledged writes are on disk, the rest was "
+		  "answered 500");
+	_exit(1);
+}
+
 /* All signals are blocked before the first thread is made, and taken here. */
 static int
 run(struct daemon *daemon, const sigset_t *signals)
@@ -126,18 +139,16 @@ run(struct daemon *daemon, const sigset_t *signals)
 
 		if (sigwait(signals, &number))
 			continue;
-		if (number == SIGNAL_FAULT) {
-			wait_signal(signals, FAULT_LINGER_MS);
-			log_error("exit: acknowledged writes are on disk, the "
-				  "rest was answered 500");
-			_exit(1);
-		}
+		if (number == SIGNAL_FAULT)
+			end_faulty();
 		if (number != SIGHUP)
 			break;
 		deploys_reload(daemon->server.deploys);
 	}
 	log_info("draining");
 	drained = drain(daemon, signals);
+	if (server_faulty(&daemon->server))
+		end_faulty();
 	if (!drained) {
 		log_warn("requests were cut off connections=%llu deploying=%s",
 			 (unsigned long long)ck_pr_load_64(

@@ -83,6 +83,20 @@ for my $rule ('fdatasync EIO data.mdb', 'dsync EIO data.mdb', 'pwrite EIO data.m
     is $server->stop, 0, "$rule: and ends in order";
 }
 
+# So it ends while it drains, though others are still under way.
+{
+    my $server = start(args => ['--set', 'limits.drain_timeout=10m']);
+    my @writes = map { $server->connect } 1 .. 2;
+    $writes[$_]->send("PUT /v1/kv/main/k$_ HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf ") for 0, 1;
+    ok $server->wait_until(10, sub { $server->metric('jackdaw_http_requests_in_flight') >= 3 }), 'draining: two writes have begun';
+    $server->signal('TERM');
+    ok $server->wait_log(qr/draining/), 'draining: it has begun';
+    Faults::rule('fdatasync EIO data.mdb');
+    $writes[0]->send('whole');
+    Jackdaw::is_problem($writes[0]->read_reply('PUT'), 500, 'storage_fault', 'draining: a write fails');
+    is $server->wait_exit(10 * Jackdaw::slowness()), 1, 'draining: the process ends, and not as if all were well';
+}
+
 {
     my $server = start();
     is $server->put('/v1/kv/main/k', 'value')->{status}, 201, 'slow disk: one write before';
