@@ -10,7 +10,11 @@
 
 /* ---- routes -------------------------------------------------------------- */
 
-enum { LABELS_MAX = 512 };
+/* The longest template, behind the service's name, and what is around them. */
+enum {
+	LABELS_MAX = 2 * (SERVICE_NAME_MAX + 1) +
+		     TEMPLATE_SEGMENTS_MAX * (TEMPLATE_LITERAL_MAX + 1) + 64,
+};
 
 /* Templates hold no character that would need an escape. */
 static void
@@ -152,8 +156,7 @@ put_services(struct buffer *out, const struct catalog *catalog)
 			    catalog->services[i]->tenant->name,
 			    (unsigned long long)catalog->services[i]->version);
 	metrics_head(out, "service_statements", "gauge",
-		     "Statements that run, beside those in place; only of "
-		     "services with max_statements.");
+		     "Statements that run, beside those in place.");
 	for (unsigned i = 0; i < catalog->count; i++)
 		buffer_addf(out,
 			    "jackdaw_service_statements{service=\"%s\"} "

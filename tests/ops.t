@@ -210,6 +210,20 @@ subtest 'the format of /metrics' => sub {
     cmp_ok $smallest, '==', 0.00005, 'from 50 us';
 };
 
+subtest 'the longest route is a label like any other' => sub {
+    my $server = Service::start();
+    my $path   = join '', map { sprintf '/%s%02d', 'p' x 98, $_ } 1 .. 16;
+    my $name   = 's' x 48;
+    my $reply  = Service::deploy($server, $name => { 'a.sql' => "-- GET $path\nSELECT 1 AS x;\n" });
+    is $reply->{status}, 200, 'a service' or diag $reply->{content};
+    is $server->get("/$name$path")->{status}, 200, 'a request';
+    my $counted = sub { $server->metric('jackdaw_route_requests_total', qr{route="/$name$path"}) };
+    is $server->wait_until(5, $counted), 1, 'it is counted';
+    my ($faults) = faults_of($server->get('/metrics')->{content});
+    is scalar @$faults, 0, 'no fault' or diag $faults->[0];
+    is $server->stop, 0, 'the daemon ends well';
+};
+
 # How much a sum of series grows over code.
 sub growth {
     my ($code, %what) = @_;
