@@ -102,7 +102,7 @@ http_status(enum err err, const char **code)
 	case ERR_DEADLINE:
 		number = 504;
 		break;
-	case ERR_CANCELLED: /* nobody reads it */
+	case ERR_CANCELLED: /* read by who has ended its own side only */
 	case ERR_STEPS:     /* never leaves the server: it is run again */
 		number = 503;
 		break;

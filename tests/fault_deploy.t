@@ -85,8 +85,13 @@ subtest 'who waits for a turn holds no thread' => sub {
     my $gone   = $server->connect(address => Service::admin_address($server));
     $gone->send_request(PUT => '/v1/admin/services/gone', content => '{"files":{"a.sql":"-- GET /x\nSELECT 1 AS x;\n"}}',
         headers => { 'Content-Type' => 'application/json' });
+    # This one reads on, and only says that it sends no more.
+    my $half = $server->connect(address => Service::admin_address($server));
+    $half->send_request(PUT => '/v1/admin/services/half', content => '{"files":{"a.sql":"-- GET /x\nSELECT 1 AS x;\n"}}',
+        headers => { 'Content-Type' => 'application/json' });
     sleep 0.3;
     close $gone->socket;
+    shutdown $half->socket, 1;
     is Service::admin($server, GET => '/v1/admin/statements')->{status}, 200, 'what else needs a slow thread';
     my $answered = time;
     my ($one) = $first->wait;
@@ -96,6 +101,9 @@ subtest 'who waits for a turn holds no thread' => sub {
     # A turn behind its turn.
     Service::admin($server, POST => '/v1/admin/services/two?op=check', { files => \%without });
     is $server->get('/gone/x')->{status}, 404, 'one whose client has left meanwhile is not begun';
+    my $reply = $half->read_reply('PUT');
+    ok $reply->{status} != 200 || $server->get('/half/x')->{status} == 200, 'nor answered as done'
+        or diag $reply->{content};
 };
 
 subtest 'what was answered 500 has not happened, nor will it' => sub {

@@ -112,7 +112,8 @@ make_call(struct request *request) ON_WORKER
 	return call;
 }
 
-/* Who has left while it waited gets nothing done. */
+/* Who has left while it waited gets nothing done, and is told so: it may have
+ * ended its own side only. */
 static void
 run_call(struct deploys_turn *turn, enum err err)
 {
@@ -120,8 +121,10 @@ run_call(struct deploys_turn *turn, enum err err)
 	struct request *request = call->request;
 
 	profile_mark_set(PROFILE_SLOW, request_label(request));
+	if (!err && ck_pr_load_uint(&request->cancelled))
+		err = ERR_CANCELLED;
 	call->err = err;
-	if (!err && !ck_pr_load_uint(&request->cancelled))
+	if (!err)
 		call->run(call);
 	request_post(request, call->finish);
 }
