@@ -141,6 +141,28 @@ subtest 'a purge that fails is not answered 204' => sub {
     ok !-e $server->dir . '/services/kept', 'so is the rest';
 };
 
+subtest 'a purge that was answered stands, whatever comes of another' => sub {
+    my %late = (
+        'service.conf' => qq(timeout = "10m"\n),
+        'a.sql' => <<'SQL',
+-- GET /endless
+-- cache: off
+WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT max(x) AS x FROM c;
+SQL
+    );
+    is Service::deploy($server, late => \%late)->{status}, 200, 'a service';
+    my $connection = $server->connect;
+    $connection->send_request(GET => '/late/endless');
+    Service::wait_running($server, 'late');
+    my @purge = ($server, DELETE => '/v1/admin/services/late?purge=1');
+    is Service::admin(@purge)->{status}, 204, 'it is to be purged when its last request has ended';
+    Faults::rule('fsync ENOSPC late/current.new');
+    is Service::admin(@purge)->{status}, 507, 'another purge cannot be noted';
+    Faults::rule('');
+    Jackdaw::hang_up($connection->socket);
+    ok $server->wait_until(20, sub { !-e $server->dir . '/services/late' }), 'it is purged';
+};
+
 is $server->stop, 0, 'the daemon ends well';
 
 subtest 'no descriptor is no mistake in a service' => sub {

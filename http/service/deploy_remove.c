@@ -50,15 +50,18 @@ purge_removed(struct deploys *deploys, const char *name,
 {
 	struct tenant *tenant;
 	enum err err = tenant_get(deploys, name, &tenant, complaints);
+	bool purge;
 
 	if (err)
 		return err == ERR_BAD ? ERR_FAULT : err;
 	if (!tenant->state->closing && !tenant_has_rest(deploys, tenant))
 		return ERR_NOTFOUND;
+	purge = tenant->state->purge;
 	tenant->state->purge = true;
 	err = deploy_state_put(deploys, tenant, complaints);
 	if (tenant->state->closing && err) {
-		tenant->state->purge = false;
+		/* What was answered before stands. */
+		tenant->state->purge = purge;
 		return err;
 	}
 	/* Otherwise it is done now: the note is for a crash in the middle, and
