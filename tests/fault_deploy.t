@@ -121,6 +121,26 @@ subtest 'what was answered 500 has not happened, nor will it' => sub {
     }
 };
 
+subtest 'nor is a disk that cannot be read a mistake in a service' => sub {
+    my $says = sub { return { 'a.sql' => "-- GET /v\n-- reply: value\nSELECT '$_[0]';\n" } };
+    is Service::deploy($server, read => $says->($_))->{status}, 200, $_ for qw(one two);
+    my %calls = (
+        deploy   => [ PUT  => '/v1/admin/services/read', { files => $says->('three') } ],
+        check    => [ POST => '/v1/admin/services/read?op=check', { files => $says->('three') } ],
+        rollback => [ POST => '/v1/admin/services/read?op=rollback' ],
+    );
+    # Then no slow thread has read it yet.
+    is $server->restart, 0, 'restart';
+    Faults::rule('pread EIO read/sql.db');
+    for my $what (sort keys %calls) {
+        my $reply = Service::admin($server, @{ $calls{$what} });
+        Jackdaw::is_problem($reply, 500, 'storage_fault', $what);
+        like $reply->{content}, qr/no connection to the database|the database cannot be read/, 'it is said';
+    }
+    Faults::rule('');
+    is Service::admin($server, @{ $calls{deploy} })->{status}, 200, 'a deploy goes well when it can';
+};
+
 subtest 'a purge that fails is not answered 204' => sub {
     my %kept = (
         'service.conf' => qq(store cart { kind = durable max_size = "16M" }\n),

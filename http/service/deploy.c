@@ -411,7 +411,10 @@ check_before(struct attempt *attempt)
 		return err;
 	tenant_check_name(deploys, tenant, attempt->complaints);
 	tenant_check_stores(deploys, tenant, settings, attempt->complaints);
-	service_prepare(attempt->service, tenant->sql, attempt->complaints);
+	err = service_prepare(attempt->service, tenant->sql,
+			      attempt->complaints);
+	if (err)
+		return err;
 	if (attempt->complaints->errors)
 		return ERR_BAD;
 	return tenant_note_stores(deploys, tenant, settings,

@@ -85,7 +85,10 @@ bring_up_attempt(struct attempt *attempt)
 	tenant_check_name(deploys, tenant, attempt->complaints);
 	tenant_check_stores(deploys, tenant, &attempt->service->spec.settings,
 			    attempt->complaints);
-	service_prepare(attempt->service, tenant->sql, attempt->complaints);
+	err = service_prepare(attempt->service, tenant->sql,
+			      attempt->complaints);
+	if (err)
+		return err;
 	if (attempt->complaints->errors)
 		return ERR_BAD;
 	/* They are, but for what was deployed when they were not yet. */

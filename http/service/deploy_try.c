@@ -129,7 +129,8 @@ try_on(struct attempt *attempt, struct sql *copy)
 	if (err)
 		attempt_complain(attempt, &error);
 	else
-		service_prepare(attempt->service, copy, attempt->complaints);
+		err = service_prepare(attempt->service, copy,
+				      attempt->complaints);
 	return err;
 }
 
@@ -213,8 +214,8 @@ check_all(struct attempt *attempt)
 		return err;
 	if (attempt->pending || !tenant->sql)
 		return try_on_copy(attempt);
-	service_prepare(attempt->service, tenant->sql, attempt->complaints);
-	return ERR_OK;
+	return service_prepare(attempt->service, tenant->sql,
+			       attempt->complaints);
 }
 
 /* Their own names; the rest is what is wrong with the service. */

@@ -469,7 +469,7 @@ build_route(struct building *building)
 	add_to_tree(building);
 }
 
-static void
+static enum err
 build_routes(struct service *service, struct sql *sql,
 	     struct complaints *complaints)
 {
@@ -480,7 +480,7 @@ build_routes(struct service *service, struct sql *sql,
 	if (!reader) {
 		complain(complaints, NULL, 0,
 			 "no connection to the database: %s", err_text(err));
-		return;
+		return err == ERR_DEADLINE ? ERR_OVERLOADED : err;
 	}
 	/* A statement that is kept may be of a schema that is no more. */
 	err = sql_reader_refresh(reader);
@@ -501,6 +501,7 @@ build_routes(struct service *service, struct sql *sql,
 		build_route(&building);
 	}
 	sql_reader_give(reader);
+	return err;
 }
 
 /* ---- life ---------------------------------------------------------------- */
@@ -524,7 +525,7 @@ service_create(struct service_files *files, struct complaints *complaints)
 	return service;
 }
 
-void
+enum err
 service_prepare(struct service *service, struct sql *sql,
 		struct complaints *complaints)
 {
@@ -532,10 +533,11 @@ service_prepare(struct service *service, struct sql *sql,
 
 	assert(!service->routes);
 	service->routes = calloc(count ? count : 1, sizeof(*service->routes));
-	if (!service->routes || tree_create(&service->tree))
+	if (!service->routes || tree_create(&service->tree)) {
 		complain(complaints, NULL, 0, "%s", err_text(ERR_NOMEM));
-	else
-		build_routes(service, sql, complaints);
+		return ERR_NOMEM;
+	}
+	return build_routes(service, sql, complaints);
 }
 
 struct service *
@@ -546,8 +548,7 @@ service_build(struct service_files *files, struct sql *sql,
 
 	if (!service)
 		return NULL;
-	service_prepare(service, sql, complaints);
-	if (!complaints->errors)
+	if (!service_prepare(service, sql, complaints) && !complaints->errors)
 		return service;
 	service_destroy(service);
 	return NULL;

@@ -153,10 +153,11 @@ struct service *service_create(struct service_files *files,
 /*
  * Prepares each statement on sql, whose schema is the migrated one, and
  * accounts for each parameter. complaints also get hints. sql is not kept. On
- * a slow thread, or on main.
+ * a slow thread, or on main. An error is of the database or of memory, and no
+ * mistake in the service; complained.
  */
-void service_prepare(struct service *service, struct sql *sql,
-		     struct complaints *complaints);
+MUST_CHECK enum err service_prepare(struct service *service, struct sql *sql,
+				    struct complaints *complaints);
 /* Both. NULL: see complaints. */
 struct service *service_build(struct service_files *files, struct sql *sql,
 			      struct complaints *complaints);
