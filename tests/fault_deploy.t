@@ -121,6 +121,17 @@ subtest 'what was answered 500 has not happened, nor will it' => sub {
     }
 };
 
+subtest 'a store is noted before there is one, or a purge would not find it' => sub {
+    Faults::rule('fsync ENOSPC noted/current.new');
+    for my $try (1, 2) {
+        is Service::deploy($server, noted => \%cart)->{status}, 507, "try $try: it cannot be noted";
+        ok !-e $server->dir . '/kv/noted-cart', 'and is not made';
+    }
+    Faults::rule('');
+    is Service::deploy($server, noted => \%cart)->{status}, 200, 'later it goes well';
+    ok -e $server->dir . '/kv/noted-cart', 'and is made';
+};
+
 subtest 'nor is a disk that cannot be read a mistake in a service' => sub {
     my $says = sub { return { 'a.sql' => "-- GET /v\n-- reply: value\nSELECT '$_[0]';\n" } };
     is Service::deploy($server, read => $says->($_))->{status}, 200, $_ for qw(one two);

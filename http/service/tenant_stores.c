@@ -101,10 +101,13 @@ tenant_note_stores(const struct deploys *deploys, struct tenant *tenant,
 	}
 	if (state->own_store_count > before)
 		err = deploy_state_write(deploys, tenant);
-	if (err)
-		complain(complaints, NULL, 0,
-			 "the names of its stores cannot be written: %s",
-			 err_text(err));
+	if (!err)
+		return ERR_OK;
+	/* The next try writes them again. */
+	state->own_store_count = before;
+	complain(complaints, NULL, 0,
+		 "the names of its stores cannot be written: %s",
+		 err_text(err));
 	return err;
 }
 
