@@ -259,7 +259,9 @@ subtest 'stores' => sub {
     $reply = check(carts => \%cart);
     like $server->json($reply)->{hints}[0]{text}, qr/started again/, 'its size can, later';
     $cart{'service.conf'} = qq(stores = {"main"}\nstore main { kind = volatile }\n);
-    like join(' ', mistakes(check(carts => \%cart))), qr/main/, 'a name is one store';
+    my @mistakes = mistakes(check(carts => \%cart));
+    like "@mistakes", qr/main/, 'a name is one store';
+    is @mistakes, 1, 'which is said once' or diag join "\n", @mistakes;
     is Service::admin($server, DELETE => '/v1/admin/services/carts?purge=1')->{status}, 204, 'purged';
     is $server->get('/v1/kv/carts-cart/a')->{status}, 404, 'its store is empty';
     is $server->get('/v1/kv/main/a')->{content}, 'main', 'the daemon\'s is not';

@@ -44,15 +44,6 @@ find_store(const struct server *server, const char *name, unsigned count)
 	return -1;
 }
 
-static bool
-is_listed(const struct service_settings *settings, const char *name)
-{
-	for (unsigned i = 0; i < settings->store_count; i++)
-		if (!strcmp(settings->stores[i], name))
-			return true;
-	return false;
-}
-
 /* ---- their names --------------------------------------------------------- */
 
 static bool
@@ -163,10 +154,6 @@ tenant_check_stores(const struct deploys *deploys, const struct tenant *tenant,
 				 store->name, KV_NAME_MAX);
 			continue;
 		}
-		if (is_listed(settings, store->name))
-			complain(complaints, config_file, 0,
-				 "store %s: `stores` has this name too",
-				 store->name);
 		index = find_store(server, name, count);
 		if (index < 0)
 			wanted++;
