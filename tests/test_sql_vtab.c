@@ -172,6 +172,24 @@ static const struct {
 	{ "SELECT k.key FROM nocase n JOIN kv('bytes') k ON k.key = n.key",
 	  "" },
 
+	{ "SELECT key " MAIN "WHERE key = 'a' OR key >= 'user;' AND key < 'zz'",
+	  "'a' 'user;' 'z'" },
+	{ "SELECT key " MAIN "WHERE key GLOB 'ab*' OR key GLOB 'user:1*'",
+	  "'ab' 'abc' 'user:1' 'user:10'" },
+	{ "SELECT key FROM kv WHERE (store = 'main' AND key = 'a') OR (store = "
+	  "'main' AND key = 'b')",
+	  "'a' 'b'" },
+	{ "SELECT key FROM kv WHERE (store = 'main' AND key = 'z') OR (store = "
+	  "'main' AND key >= 'user;' AND key < 'zz')",
+	  "'z' 'user;'" },
+	{ "SELECT store, key FROM kv WHERE (store = 'main' AND key = 'a') OR "
+	  "(store = 'other' AND key = 'a')",
+	  "'main'|'a' 'other'|'a'" },
+	{ "SELECT count(*), count(DISTINCT key) " MAIN, "19|19" },
+	{ "SELECT t.id FROM t LEFT JOIN kv('bytes') k ON k.key = t.key WHERE "
+	  "k.key IS NULL",
+	  "1 2 3" },
+
 	{ "SELECT kv_get('main', 'a')", "'a'" },
 	{ "SELECT kv_get('main', 'none')", "NULL" },
 	{ "SELECT kv_get('main', NULL), kv_get(NULL, 'a')", "NULL|NULL" },
@@ -207,6 +225,10 @@ what_cannot_be_is_said(struct sql_reader *reader)
 		  "needs a store" },
 		{ "SELECT * FROM kv WHERE store > 'a'", ERR_SYNTAX,
 		  "needs a store" },
+		{ "SELECT * FROM kv WHERE key = 'a' OR store = 'main'",
+		  ERR_SYNTAX, "needs a store" },
+		{ "SELECT * FROM kv a JOIN kv b ON a.store = b.store",
+		  ERR_SYNTAX, "needs a store" },
 		{ "SELECT * FROM kv('nowhere')", ERR_FORBIDDEN, "nowhere" },
 		{ "SELECT kv_get('nowhere', 'a')", ERR_FORBIDDEN, "nowhere" },
 		{ "SELECT kv_get('main')", ERR_SYNTAX, "kv_get" },

@@ -162,6 +162,7 @@ struct sql_connection {
 						 or the progress handler */
 	unsigned chosen_status;               /* fail()'s */
 	char refusal[400];
+	bool lacks_store; /* the table kv was asked for without one */
 
 	/* By place; see sql_stores.c. */
 	struct sql_store_read *reads;

@@ -180,6 +180,11 @@ sql_connection_prepare_error(struct sql_connection *connection, int rc,
 		return err;
 	error->err = ERR_SYNTAX;
 	error->offset = sqlite3_error_offset(connection->db);
+	/* What SQLite says where no plan is possible. */
+	if (connection->lacks_store && !strcmp(message, "no query solution"))
+		return fill(error, ERR_SYNTAX,
+			    "the table kv needs a store: kv('name'), or WHERE "
+			    "store = 'name'");
 	if (strstr(message, "may not be modified") ||
 	    strstr(message, "may not be dropped") ||
 	    strstr(message, "may not be altered") ||
@@ -195,6 +200,7 @@ sql_connection_enter(struct sql_connection *connection)
 	connection->refused = ERR_OK;
 	connection->chosen_status = 0;
 	connection->lack = SQL_LACK_NOTHING;
+	connection->lacks_store = false;
 	sql_environ_enter(connection);
 }
 

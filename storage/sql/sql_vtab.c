@@ -23,9 +23,12 @@
 #include "core/clock.h"
 #include "storage/sql/sql_internal.h"
 
+/* A row is known by its store and key: SQLite walks once for each side of an
+ * OR, and takes what it has seen before for the same row. */
 static const char columns[] =
 	"CREATE TABLE kv(store TEXT HIDDEN, key TEXT, value, type TEXT,"
-	" etag INTEGER, modified INTEGER, expires INTEGER)";
+	" etag INTEGER, modified INTEGER, expires INTEGER,"
+	" PRIMARY KEY(store, key)) WITHOUT ROWID";
 
 enum column {
 	COLUMN_STORE,
@@ -74,7 +77,6 @@ struct cursor {
 	bool key_lasts; /* is in the snapshot, not in name */
 	struct bytes key;
 	struct kv_record record;
-	sqlite3_int64 row;
 	struct bound from, before; /* of the walk */
 	uint8_t name[KV_KEY_MAX];
 };
@@ -115,14 +117,6 @@ disconnect_table(sqlite3_vtab *table)
 	return SQLITE_OK;
 }
 
-static int
-complain(sqlite3_vtab *table, const char *message)
-{
-	sqlite3_free(table->zErrMsg);
-	table->zErrMsg = sqlite3_mprintf("%s", message);
-	return SQLITE_ERROR;
-}
-
 /* ---- planning ------------------------------------------------------------ */
 
 static unsigned
@@ -150,7 +144,6 @@ plan_of(unsigned char op)
 /* Which constraint gives which value; -1: none. */
 struct found {
 	int store, values[PLAN_VALUES];
-	bool store_later; /* given, but not in this order of the join */
 };
 
 static void
@@ -162,12 +155,9 @@ find_constraints(sqlite3_index_info *info, struct found *found)
 		unsigned plan = plan_of(info->aConstraint[i].op);
 		int column = info->aConstraint[i].iColumn;
 
-		if (column == COLUMN_STORE && plan == PLAN_EQ) {
-			if (info->aConstraint[i].usable)
-				found->store = i;
-			else
-				found->store_later = true;
-		}
+		if (column == COLUMN_STORE && plan == PLAN_EQ &&
+		    info->aConstraint[i].usable)
+			found->store = i;
 		/* Under another collation "a" may be "A", or behind it. */
 		if (column == COLUMN_KEY && plan &&
 		    info->aConstraint[i].usable &&
@@ -223,12 +213,12 @@ plan_query(sqlite3_vtab *table, sqlite3_index_info *info)
 	unsigned plan;
 
 	find_constraints(info, &found);
-	if (found.store < 0)
-		return found.store_later
-			       ? SQLITE_CONSTRAINT
-			       : complain(table, "the table kv needs a store: "
-						 "kv('name'), or WHERE store = "
-						 "'name'");
+	/* It may be given in another order of a join, or outside of the side of
+	 * an OR that is asked for. */
+	if (found.store < 0) {
+		((struct table *)table)->connection->lacks_store = true;
+		return SQLITE_CONSTRAINT;
+	}
 	plan = use_constraints(info, &found);
 	estimate(info, plan);
 	if (info->nOrderBy == 1 && info->aOrderBy[0].iColumn == COLUMN_KEY &&
@@ -422,7 +412,6 @@ next_row(sqlite3_vtab_cursor *base)
 		return SQLITE_OK;
 	}
 	cursor->at_row = cursor->key_lasts = true;
-	cursor->row++;
 	sql_store_note_expiry(connection_of(cursor), cursor->record.expires_ms);
 	return SQLITE_OK;
 }
@@ -444,7 +433,6 @@ look_up(struct cursor *cursor, struct bytes key)
 	cursor->key = (struct bytes){ cursor->name, key.len };
 	cursor->at_row = true;
 	cursor->key_lasts = false;
-	cursor->row++;
 	return SQLITE_OK;
 }
 
@@ -502,13 +490,6 @@ at_end(sqlite3_vtab_cursor *base)
 	return !((struct cursor *)base)->at_row;
 }
 
-static int
-give_row(sqlite3_vtab_cursor *base, sqlite3_int64 *row)
-{
-	*row = ((struct cursor *)base)->row;
-	return SQLITE_OK;
-}
-
 /* What is in the snapshot stays until nothing runs any more. */
 static int
 give_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int column)
@@ -560,7 +541,6 @@ static const sqlite3_module module = {
 	.xNext = next_row,
 	.xEof = at_end,
 	.xColumn = give_column,
-	.xRowid = give_row,
 };
 
 int
