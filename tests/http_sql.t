@@ -303,6 +303,17 @@ subtest 'several statements' => sub {
     is_deeply [map { "$_->{changes} $_->{last_insert_rowid}" } @{ $server->json($reply)->{results} }],
         ['0 0', '1 7', '1 0', '0 0', '1 8', '1 0', '0 0', '0 0'], 'a rowid is told where one was inserted'
         or diag $reply->{content};
+    $reply = $several->('CREATE TABLE of(id INTEGER PRIMARY KEY, k UNIQUE, n DEFAULT 0)', 'CREATE TABLE log(k)',
+        'CREATE TABLE bare(k PRIMARY KEY, id) WITHOUT ROWID', 'CREATE VIRTUAL TABLE text USING fts5(t)',
+        'CREATE TRIGGER of_n AFTER UPDATE ON of BEGIN INSERT INTO log VALUES (new.k); END',
+        "INSERT INTO of(id, k) VALUES (7, 'a')", "INSERT INTO bare VALUES ('a', last_insert_rowid())",
+        "INSERT INTO of(k) VALUES ('a') ON CONFLICT DO UPDATE SET n = n + 1",
+        "INSERT INTO of(k) VALUES ('b') ON CONFLICT DO UPDATE SET n = n + 1",
+        "INSERT INTO text(rowid, t) VALUES (8, 'a')", "REPLACE INTO of(id, k) SELECT 8, 'b'",
+        'DROP TABLE of', 'DROP TABLE log', 'DROP TABLE bare', 'DROP TABLE text');
+    is_deeply [map { "$_->{changes} $_->{last_insert_rowid}" } @{ $server->json($reply)->{results} }[5 .. 10]],
+        ['1 7', '1 0', '1 0', '1 8', '1 8', '1 8'], 'and not that of a statement before it'
+        or diag $reply->{content};
 
     $reply = $several->("INSERT INTO t(name) VALUES ('s2')", "INSERT INTO t(name) VALUES ('s1')",
         "INSERT INTO t(name) VALUES ('s3')");

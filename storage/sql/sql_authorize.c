@@ -497,6 +497,8 @@ sql_authorize(void *arg, int action, const char *first, const char *second,
 			      "temporary objects are not allowed: a connection "
 			      "is not one client's");
 	if (action == SQLITE_INSERT && !inner)
-		stmt->inserts = true;
+		stmt->inserts = is_virtual(connection, first)
+					? SQL_WORD_ANY
+					: sql_word_of_table(first);
 	return check(connection, stmt, action, first, second);
 }

@@ -468,6 +468,8 @@ set_up(struct sql *sql)
 	if (rc != SQLITE_OK)
 		return rc;
 	sqlite3_wal_hook(sql_committer_db(sql), on_commit, sql);
+	sqlite3_update_hook(sql_committer_db(sql), sql_note_insert,
+			    &sql->committer);
 	sql->committer.patience_ns = LOCK_WAIT_NS;
 	sqlite3_busy_handler(sql_committer_db(sql), wait_for_lock,
 			     &sql->committer);

@@ -90,9 +90,11 @@ struct sql_stmt {
 	 * it anew. */
 	struct sql_word_set reads, writes;
 	bool unstable, sorts, schema, vacuum, explain, readonly;
-	bool inserts; /* itself, and not only by a trigger */
-	size_t size;  /* bytes, about, once it is kept */
-	bool kept;    /* in the list; else it ends with sql_release() */
+	/* The word of the table that it inserts into itself, and not only by a
+	 * trigger; SQL_WORD_ANY: of a virtual one; 0: none. */
+	unsigned inserts;
+	size_t size; /* bytes, about, once it is kept */
+	bool kept;   /* in the list; else it ends with sql_release() */
 
 	/* While it runs. */
 	const struct sql_limits *limits;
@@ -235,6 +237,7 @@ struct sql_committer {
 	uint64_t numbered;           /* writes that changed something */
 	uint64_t batch_changes;      /* rows */
 	bool touched;                /* a statement ran that could write */
+	bool inserted;               /* by the one that runs, a row */
 	struct sql_stmt *vacuum;     /* the one that is being run */
 
 	/* The WAL: see sql_checkpoint.c. */
@@ -507,6 +510,9 @@ enum applied {
 
 /* In the open transaction. */
 MUST_CHECK enum applied sql_apply(struct sql *sql, struct sql_write *write);
+/* SQLite's call for each row that is changed in a table with rowids. */
+void sql_note_insert(void *committer, int action, const char *database,
+		     const char *table, sqlite3_int64 rowid);
 /* Outside of any. False: a fault. */
 MUST_CHECK bool sql_vacuum(struct sql *sql, struct sql_write *write);
 /* sql_commit.c: the outcome of a write that failed in its statement op. */

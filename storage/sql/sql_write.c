@@ -50,6 +50,30 @@ step_to_end(struct sql_write *write, unsigned op, struct sql_stmt *stmt)
 	return step == SQL_DONE;
 }
 
+/* The connection's last rowid stays, for who asks it in SQL. So it may be from
+ * a statement before: this one may have updated the row that was in its way, or
+ * its table has no rowids. */
+void
+sql_note_insert(void *arg, int action, const char *database, const char *table,
+		sqlite3_int64 rowid)
+{
+	struct sql_committer *committer = arg;
+	const struct sql_stmt *stmt = committer->connection.running;
+
+	if (action == SQLITE_INSERT && stmt && !committer->inserted)
+		committer->inserted = stmt->inserts == sql_word_of_table(table);
+}
+
+/* SQLite tells nothing of what is inserted into a virtual table. */
+static bool
+has_inserted(const struct sql *sql, const struct sql_stmt *stmt,
+	     int64_t changes)
+{
+	if (stmt->inserts == SQL_WORD_ANY)
+		return changes > 0;
+	return stmt->inserts && sql->committer.inserted;
+}
+
 static bool
 tell_done(struct sql *sql, struct sql_write *write, unsigned op,
 	  struct sql_stmt *stmt)
@@ -58,8 +82,7 @@ tell_done(struct sql *sql, struct sql_write *write, unsigned op,
 	bool counts = !stmt->readonly && !stmt->schema;
 	sqlite3 *db = sql_committer_db(sql);
 	int64_t changes = counts ? sqlite3_changes64(db) : 0;
-	/* The connection's stays, for who asks it in SQL. */
-	int64_t rowid = stmt->inserts && changes > 0
+	int64_t rowid = counts && has_inserted(sql, stmt, changes)
 				? sqlite3_last_insert_rowid(db)
 				: 0;
 
@@ -113,6 +136,7 @@ run_op(struct sql *sql, struct sql_write *write, unsigned op,
 	if (!bind_all(write, op, stmt))
 		return false;
 	sql_run(stmt, limits);
+	sql->committer.inserted = false;
 	errno = 0;
 	good = step_to_end(write, op, stmt);
 	sql->committer.number = errno;
