@@ -67,6 +67,8 @@ subtest 'a result in JSON' => sub {
         'RETURNING';
     is sql("DELETE FROM t WHERE name = 'c'")->{content},
         qq({"changes":1,"last_insert_rowid":0}\n), 'DELETE';
+    is sql('VACUUM')->{content}, qq({"changes":0,"last_insert_rowid":0}\n),
+        'VACUUM, which changes nothing, and tells nothing of another request';
 };
 
 subtest 'objects' => sub {

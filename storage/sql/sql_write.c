@@ -79,7 +79,7 @@ tell_done(struct sql *sql, struct sql_write *write, unsigned op,
 	  struct sql_stmt *stmt)
 {
 	const struct sql_sink *sink = write->sink;
-	bool counts = !stmt->readonly && !stmt->schema;
+	bool counts = !stmt->readonly && !stmt->schema && !stmt->vacuum;
 	sqlite3 *db = sql_committer_db(sql);
 	int64_t changes = counts ? sqlite3_changes64(db) : 0;
 	int64_t rowid = counts && has_inserted(sql, stmt, changes)
