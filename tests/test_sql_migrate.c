@@ -438,6 +438,39 @@ closing_ends_one_that_takes_for_ever(void)
 
 /* ---- copies ------------------------------------------------------------- */
 
+/* Less and less is asked for, until it is applied: first there is no room for
+ * its rows, then for its record. */
+static void
+want_of_room_is_told_with_the_name(void)
+{
+	struct database *database = calloc(1, sizeof(*database));
+	unsigned refused = 0, named = 0, behind = 0;
+	enum err err = ERR_FULL;
+
+	need(database != NULL, "no memory");
+	database_init(database, "room.db");
+	database->options.max_size = 16 * 4096;
+	database_open(database);
+	for (int pages = 16; pages > 0 && err == ERR_FULL; pages--) {
+		char text[100];
+
+		snprintf(text, sizeof(text),
+			 "CREATE TABLE t(a);"
+			 "INSERT INTO t VALUES(zeroblob(%d))",
+			 pages * 4092);
+		err = migrate_one(database, "0001_init.sql", text);
+		refused += err == ERR_FULL;
+		named += err == ERR_FULL && !strncmp(database->error.message,
+						     "0001_init.sql: ", 15);
+		behind += err == ERR_FULL &&
+			  !strstr(database->error.message, ": line ");
+	}
+	ok(err == ERR_OK && refused > 0, "the one that has room is applied");
+	ok(behind > 0, "one lacked it for its record alone");
+	is_u64(named, refused, "all are told by their name");
+	stop(database);
+}
+
 static void
 a_copy_is_of_one_moment(void)
 {
@@ -507,6 +540,7 @@ main(void)
 #ifndef UNDER_TSAN
 	closing_ends_one_that_takes_for_ever();
 #endif
+	want_of_room_is_told_with_the_name();
 	a_copy_is_of_one_moment();
 	return tap_done();
 }

@@ -56,11 +56,14 @@ say(struct sql_error *error, enum err err, const char *format, ...)
 	return err;
 }
 
+/* name is the migration's, or that of the table of those that were applied. */
 static enum err
-say_code(struct sql *sql, struct sql_error *error, int rc)
+say_code(struct sql *sql, struct sql_error *error, const char *name, int rc)
 {
-	return say(error, sql_commit_err(sql, rc), "%s",
-		   sqlite3_errmsg(sql_committer_db(sql)));
+	return say(error, sql_commit_err(sql, rc), "%s: %s", name,
+		   sql_is_no_room(sql, rc)
+			   ? err_text(ERR_FULL)
+			   : sqlite3_errmsg(sql_committer_db(sql)));
 }
 
 static unsigned
@@ -162,7 +165,8 @@ look(struct sql *sql, struct sql_script *script)
 		rc = SQLITE_OK;
 	}
 	if (err == ERR_OK && rc != SQLITE_DONE)
-		err = say_code(sql, &script->write.error, rc);
+		err = say_code(sql, &script->write.error, "_jackdaw_migrations",
+			       rc);
 	sqlite3_finalize(stmt);
 	return err;
 }
@@ -307,7 +311,7 @@ check_foreign_keys(struct sql *sql, const struct sql_migration *migration,
 				  : text_of(stmt, 1),
 			  text_of(stmt, 0), text_of(stmt, 2));
 	else if (rc != SQLITE_DONE)
-		err = say_code(sql, error, rc);
+		err = say_code(sql, error, migration->name, rc);
 	sqlite3_finalize(stmt);
 	return err;
 }
@@ -331,8 +335,7 @@ commit(struct sql *sql, const struct sql_migration *migration,
 	if (rc == SQLITE_OK)
 		return ERR_OK;
 	*fault = sql_is_fault(sql, rc, "the commit of a migration");
-	return say(error, sql_commit_err(sql, rc), "%s: %s", migration->name,
-		   sqlite3_errstr(rc));
+	return say_code(sql, error, migration->name, rc);
 }
 
 /* In an open transaction, all but its commit. */
@@ -350,7 +353,8 @@ apply_in(struct sql *sql, const struct sql_migration *migration,
 	errno = 0;
 	rc = add_record(sql, migration);
 	sql->committer.number = errno;
-	return rc == SQLITE_OK ? ERR_OK : say_code(sql, error, rc);
+	return rc == SQLITE_OK ? ERR_OK
+			       : say_code(sql, error, migration->name, rc);
 }
 
 static enum err
@@ -362,7 +366,7 @@ apply(struct sql *sql, struct sql_script *script, unsigned i, bool *fault)
 	enum err err;
 
 	if (rc != SQLITE_OK)
-		return say_code(sql, error, rc);
+		return say_code(sql, error, migration->name, rc);
 	err = apply_in(sql, migration, error);
 	if (err != ERR_OK)
 		*fault = sql_is_fault(
