@@ -425,6 +425,44 @@ too_many_snapshots_are_said(struct sql_reader *reader)
 	sql_reader_give(second);
 }
 
+static struct kv *same_stores[2];
+static const char *const same_name[] = { "same" };
+
+static void *
+show_one_then_the_other(void *done)
+{
+	for (unsigned i = 0; i < 200000; i++)
+		sql_show_stores(database.sql, &same_stores[i & 1], same_name, 1,
+				false);
+	__atomic_store_n((bool *)done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void
+a_name_always_has_a_store(void)
+{
+	bool done = false;
+	unsigned missed = 0;
+	pthread_t thread;
+
+	same_stores[0] = other_store.kv;
+	same_stores[1] = bytes_store.kv;
+	for (unsigned i = 0; i < 2; i++)
+		need(sql_add_stores(database.sql, &same_stores[i], same_name,
+				    1) == ERR_OK,
+		     "cannot add a store");
+	is_u64(sql_store_find(database.sql, bytes_of("same")), SQL_STORES_MAX,
+	       "what is added is not shown yet");
+	sql_show_stores(database.sql, same_stores, same_name, 1, false);
+	need(!pthread_create(&thread, NULL, show_one_then_the_other, &done),
+	     "no thread");
+	while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE))
+		missed += sql_store_find(database.sql, bytes_of("same")) ==
+			  SQL_STORES_MAX;
+	pthread_join(thread, NULL);
+	is_u64(missed, 0, "one of two is seen while they change places");
+}
+
 /* Four readers of each of two databases look into the store at the same time,
  * and then do nothing. */
 static void
@@ -565,6 +603,7 @@ main(void)
 	snapshots_are_given_back(reader);
 	too_many_snapshots_are_said(reader);
 	idle_connections_leave_snapshots_to_others();
+	a_name_always_has_a_store();
 	writes_may_read_stores();
 	sql_reader_give(reader);
 	database_close(&database);

@@ -267,8 +267,9 @@ struct sql {
 
 	struct sql_committer committer;
 
-	/* Atomic: not to be seen any more, by place. */
-	unsigned stores_hidden[SQL_STORES_MAX];
+	/* Atomic: not to be seen any more, by place; and how often that has
+	 * changed. */
+	unsigned stores_hidden[SQL_STORES_MAX], stores_shown;
 
 	/* Atomic: set once, by sql_close(). Ends migrations and copies. */
 	unsigned closing;

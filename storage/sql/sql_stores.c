@@ -21,8 +21,8 @@ count_stores(const struct sql *sql)
 	return count;
 }
 
-unsigned
-sql_store_find(const struct sql *sql, struct bytes name)
+static unsigned
+find(const struct sql *sql, struct bytes name)
 {
 	const struct sql_options *options = &sql->options;
 	unsigned count = count_stores(sql);
@@ -32,6 +32,24 @@ sql_store_find(const struct sql *sql, struct bytes name)
 		    bytes_equal(bytes_of(options->store_names[i]), name))
 			return i;
 	return SQL_STORES_MAX;
+}
+
+unsigned
+sql_store_find(const struct sql *sql, struct bytes name)
+{
+	for (;;) {
+		unsigned shown = ck_pr_load_uint(&sql->stores_shown), place;
+
+		/* Both pair with sql_show_stores(): who looked at the new place
+		 * before it was shown, and at the old one after it was hidden,
+		 * sees that this was done meanwhile, and looks again. */
+		ck_pr_fence_load();
+		place = find(sql, name);
+		ck_pr_fence_load();
+		if (place < SQL_STORES_MAX ||
+		    ck_pr_load_uint(&sql->stores_shown) == shown)
+			return place;
+	}
 }
 
 enum err
@@ -149,12 +167,16 @@ sql_show_stores(struct sql *sql, struct kv *const *stores,
 {
 	unsigned places = sql->options.store_count;
 
-	/* First what is taken away: the new one may have its name. */
+	/* First what is shown: there is always one by a name that stays. */
+	for (unsigned i = 0; i < places; i++)
+		if (is_wanted(sql, i, stores, names, count))
+			ck_pr_store_uint(&sql->stores_hidden[i], 0);
+	/* Pairs with sql_store_find(). */
+	ck_pr_fence_store();
+	ck_pr_store_uint(&sql->stores_shown, sql->stores_shown + 1);
+	ck_pr_fence_store();
 	for (unsigned i = 0; i < places; i++)
 		if (!is_wanted(sql, i, stores, names, count) &&
 		    (only || is_in_its_way(sql, i, stores, names, count)))
 			ck_pr_store_uint(&sql->stores_hidden[i], 1);
-	for (unsigned i = 0; i < places; i++)
-		if (is_wanted(sql, i, stores, names, count))
-			ck_pr_store_uint(&sql->stores_hidden[i], 0);
 }
