@@ -12,6 +12,12 @@ use Socket ();
 use Test::More;
 use Time::HiRes qw(time);
 
+# The planner weighs so many ways that it takes some tenths of a second; there are no rows.
+my $joins = join '', map {
+    my $k = $_;
+    " JOIN j t$k ON " . join ' AND ', map { my $i = $k - $_; $i < 0 ? () : "t$k.a = t$i.b AND t$k.c = t$i.d AND t$k.b = t$i.c" }
+        1, 2, 3, 5, 8, 13;
+} 1 .. 32;
 my $server = Service::start(
     shop => {
         'migrations/0001_init.sql' => <<'SQL',
@@ -126,6 +132,11 @@ max_body = "4K"
 max_rows = 1000
 max_reply = "64K"
 CONF
+    },
+    joins => {
+        'migrations/0001_init.sql' => join("\n", 'CREATE TABLE j(a, b, c, d);',
+            map { "CREATE INDEX j_$_ ON j(" . join(', ', split //) . ');' } qw(ab bc cd da)),
+        'a.sql' => "-- GET /many\n-- timeout: 10ms\nSELECT 1 FROM j t0$joins;\n",
     });
 
 sub get_json { my $reply = $server->get($_[0]); return $server->json($reply) }
@@ -264,6 +275,7 @@ subtest 'limits' => sub {
     Jackdaw::is_problem($server->get('/shop/slow/1000000000'), 504, 'deadline');
     cmp_ok time - $begin, '<', 2 * Jackdaw::slowness(), 'stopped at its time';
     is get_json('/shop/slow/10000')->{m}, 10000, 'a shorter one is not';
+    Jackdaw::is_problem($server->get('/joins/many'), 504, 'deadline', 'what takes longer to prepare is, too');
     my $sorted = get_json('/shop/sorted/300000');
     is_deeply $sorted, { x => 300000 }, 'a large sort';
     cmp_ok $server->metric('jackdaw_route_on_fiber_total', qr{/shop/sorted/}), '>', 0;

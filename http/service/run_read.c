@@ -154,6 +154,7 @@ run_read_rows(struct run *run, struct sql_reader *reader)
 	run->tag = 0;
 	run->ops_run = 0;
 	run->limits.deps = &run->deps;
+	sql_prepare_until(reader, run->limits.deadline_ns);
 	run->err = prepare_all(&reading);
 	if (!run->err)
 		run->err = run_all(&reading);
