@@ -19,6 +19,9 @@ enum {
 	BODY_MAX = 32 << 20,
 	READER_WAIT_S = 1,
 };
+/* To plan one statement, and all of a report: some take a planner minutes. */
+#define HINTS_NS (NS_PER_S / 2)
+#define REPORT_NS (5 * NS_PER_S)
 
 struct report {
 	struct buffer body;
@@ -117,16 +120,20 @@ put_scan(void *arg, const char *table, int64_t rows)
 
 static void
 put_hints(struct json *json, struct sql *sql,
-	  const struct care_statement *statement)
+	  const struct care_statement *statement, uint64_t end_ns)
 {
 	struct sql_reader *reader = NULL;
+	uint64_t now = clock_mono_ns();
 	enum err err;
 
-	if (sql && !statement->cut && statement->text.text.len)
-		reader = sql_reader_take(
-			sql, clock_mono_ns() + READER_WAIT_S * NS_PER_S, &err);
+	if (sql && !statement->cut && statement->text.text.len && now < end_ns)
+		reader = sql_reader_take(sql, now + READER_WAIT_S * NS_PER_S,
+					 &err);
 	if (!reader)
 		return;
+	now = clock_mono_ns();
+	sql_prepare_until(reader,
+			  now + HINTS_NS < end_ns ? now + HINTS_NS : end_ns);
 	/* A statement that does not fit the schema any more has none. */
 	err = sql_full_scans(reader, &statement->text, put_scan, json);
 	(void)err;
@@ -135,7 +142,7 @@ put_hints(struct json *json, struct sql *sql,
 
 static void
 put_statement(struct json *json, const struct request *request,
-	      const struct care_statement *statement)
+	      const struct care_statement *statement, uint64_t end_ns)
 {
 	const struct server *server = shard_server(request->shard);
 	const struct service *service =
@@ -156,7 +163,7 @@ put_statement(struct json *json, const struct request *request,
 		count_hits(server, find_route(service, statement->route)));
 	json_name(json, "hints");
 	json_array_begin(json);
-	put_hints(json, sql, statement);
+	put_hints(json, sql, statement, end_ns);
 	json_array_end(json);
 	json_object_end(json);
 }
@@ -165,6 +172,7 @@ static void
 run_statements(struct request *request)
 {
 	struct report *report = request->work;
+	uint64_t end_ns = clock_mono_ns() + REPORT_NS;
 	struct care_statement *list;
 	struct json json;
 	unsigned count;
@@ -177,7 +185,7 @@ run_statements(struct request *request)
 		json_name(&json, "statements");
 		json_array_begin(&json);
 		for (unsigned i = 0; i < count; i++)
-			put_statement(&json, request, &list[i]);
+			put_statement(&json, request, &list[i], end_ns);
 		json_array_end(&json);
 		json_object_end(&json);
 		free(list);

@@ -20,6 +20,7 @@ enum {
 	LOOKS_MAX = 4,
 	PLAN_MAX = 16 << 10,
 	READER_WAIT_S = 1,
+	PLAN_S = 1, /* some take a planner minutes */
 	LOOK_US = 1000,
 };
 
@@ -296,6 +297,7 @@ find_plan(struct look *look)
 
 	if (!reader)
 		return;
+	sql_prepare_until(reader, clock_mono_ns() + PLAN_S * NS_PER_S);
 	buffer_init(&plan, PLAN_MAX);
 	if (!sql_plan(reader, &look->text, &plan, &error) && !plan.err)
 		look->slow.plan =
