@@ -211,7 +211,7 @@ reply_condition(struct request *request, uint64_t seq)
 	if (seq)
 		reply_etag(&reply, seq);
 	send_problem(&reply, NULL, -1, no_members,
-		     seq ? "the key is not what the precondition asks for"
+		     seq ? "what is there is not what the precondition asks for"
 			 : "the key does not exist");
 }
 
