@@ -350,20 +350,21 @@ counted_now(void)
 
 /* Three to a page, neither written nor expiring in the order of their keys. */
 static void
-put_scattered(struct store *store, unsigned count)
+put_scattered(struct store *store, unsigned first, unsigned n, unsigned count)
 {
-	struct kv_op *ops = calloc(count, sizeof(*ops));
-	char(*keys)[16] = calloc(count, sizeof(*keys));
+	struct kv_op *ops = calloc(n, sizeof(*ops));
+	char(*keys)[16] = calloc(n, sizeof(*keys));
 
-	for (unsigned i = 0; i < count; i++) {
-		snprintf(keys[i], sizeof(keys[i]), "s%05u", i * 7919 % count);
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(keys[i], sizeof(keys[i]), "s%05u",
+			 (first + i) * 7919 % count);
 		ops[i] = op_of(KV_PUT, keys[i], NULL);
 		ops[i].value = (struct bytes){ filler, 1000 };
-		ops[i].has_ttl = i % 3 == 0;
+		ops[i].has_ttl = (first + i) % 3 == 0;
 		ops[i].ttl_ms = ops[i].has_ttl ? 1000 : 0;
 	}
-	store_write_many(store, ops, count);
-	for (unsigned i = 0; i < count; i++)
+	store_write_many(store, ops, n);
+	for (unsigned i = 0; i < n; i++)
 		need(ops[i].err == ERR_OK, "cannot put");
 	free(keys);
 	free(ops);
@@ -397,7 +398,7 @@ the_expired_go_though_the_disk_is_full(void)
 	store.tuning.now_ms = counted_now;
 	store.tuning.sweep_pause_ms = 3600000; /* it comes when it is poked */
 	store_open(&store);
-	put_scattered(&store, COUNT);
+	put_scattered(&store, 0, COUNT, COUNT);
 	set_rules("fallocate ENOSPC data.mdb\n");
 	put_until_full(&store, 60000);
 	put_until_full(&store, 1000);
@@ -421,55 +422,60 @@ the_expired_go_though_the_disk_is_full(void)
 	store_close(&store);
 }
 
-/* Deletes, one at a time, until one finds no room. */
+/* Deletes those of put_scattered() that do not expire, one at a time: from *i
+ * on, so many of them or until one finds no room. How many nothing was swept
+ * with. */
 static unsigned
-delete_until_full(struct store *store, unsigned count)
+delete_scattered(struct store *store, unsigned *i, unsigned most,
+		 unsigned count)
 {
-	unsigned n = 0;
+	unsigned alone = 0;
 
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned n = 0; n < most && *i < count; ++*i) {
+		uint64_t expired = ck_pr_load_64(&store->kv->expired);
 		struct kv_op op;
 		char key[16];
 
-		/* Those of put_scattered() that do not expire. */
-		if (i % 3 == 0)
+		if (*i % 3 == 0)
 			continue;
-		snprintf(key, sizeof(key), "s%05u", i * 7919 % count);
+		snprintf(key, sizeof(key), "s%05u", *i * 7919 % count);
 		op = op_of(KV_DELETE, key, NULL);
 		if (store_op(store, &op) != ERR_OK)
 			break;
 		n++;
+		alone += ck_pr_load_64(&store->kv->expired) == expired;
 	}
-	return n;
+	return alone;
 }
 
 static void
 what_expires_takes_no_room_from_others(void)
 {
-	enum { COUNT = 3000 };
+	enum { COUNT = 600, BEFORE = 10 };
 	struct store store;
-	unsigned n[2];
+	unsigned i = 0, alone;
 
-	for (unsigned i = 0; i < 2; i++) {
-		store_init(&store, i ? "sweep-1" : "sweep-0", false);
-		store.tuning.now_ms = counted_now;
-		store.tuning.sweep_pause_ms = 3600000;
-		store_open(&store);
-		put_scattered(&store, COUNT);
-		set_rules("fallocate ENOSPC data.mdb\n");
-		put_until_full(&store, 60000);
-		put_until_full(&store, 1000);
-		if (i)
-			ck_pr_add_64(&now_ms, 2000);
-		/* Keeps the pages that are freed from being used again. */
-		need(kv_read_renew(store.read, true) == ERR_OK, "no snapshot");
-		n[i] = delete_until_full(&store, COUNT);
-		kv_read_reset(store.read);
-		set_rules("");
-		store_close(&store);
-	}
-	ok(n[0] > 20 && n[1] > n[0] / 2, "%u deletes, %u beside what expires",
-	   n[0], n[1]);
+	store_init(&store, "others", false);
+	store.tuning.now_ms = counted_now;
+	store.tuning.sweep_pause_ms = 3600000;
+	store_open(&store);
+	/* One at a time, so that it has the same pages each time. */
+	for (unsigned n = 0; n < COUNT; n++)
+		put_scattered(&store, n, 1, COUNT);
+	set_rules("fallocate ENOSPC data.mdb\n");
+	put_until_full(&store, 60000);
+	put_until_full(&store, 1000);
+	/* Keeps the pages that are freed from being used again. */
+	need(kv_read_renew(store.read, true) == ERR_OK, "no snapshot");
+	alone = delete_scattered(&store, &i, BEFORE, COUNT);
+	need(alone == BEFORE, "no room for ten");
+	ck_pr_add_64(&now_ms, 2000);
+	alone = delete_scattered(&store, &i, COUNT, COUNT);
+	ok(alone > 0, "%u deletes, beside %u that expire", alone,
+	   (unsigned)ck_pr_load_64(&store.kv->expired));
+	kv_read_reset(store.read);
+	set_rules("");
+	store_close(&store);
 }
 
 static void
