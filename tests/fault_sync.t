@@ -52,7 +52,8 @@ for my $rule ('fdatasync EIO data.mdb', 'dsync EIO data.mdb', 'pwrite EIO data.m
     my $server  = start();
     my $watcher = Crowd->start(1, sub { watch($server) });
     my $crowd   = Crowd->start($writers, sub { write_until_refused($server, $_[0]) });
-    sleep 0.3;
+    my $acknowledged = sub { ($server->metric('jackdaw_http_requests_total', qr/status="201"/) // 0) >= 2 * $writers };
+    ok $server->wait_until(10, $acknowledged), "$rule: writes are acknowledged";
     is $server->get('/readyz')->{status}, 200, "$rule: ready before";
     Faults::rule($rule);
     my $status = $server->wait_exit(5 * Jackdaw::slowness());
